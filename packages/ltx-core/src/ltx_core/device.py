@@ -1,0 +1,37 @@
+"""The one place that decides where to compute and in which precision."""
+
+import platform
+
+import mlx.core as mx
+
+from ltx_core.errors import ConfigError
+
+DTYPES: dict[str, mx.Dtype] = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
+
+
+def backend() -> str:
+    """The backend of MLX's default device: "metal", "cuda" or "cpu"."""
+    if mx.default_device().type == mx.DeviceType.cpu:
+        return "cpu"
+    return "metal" if platform.system() == "Darwin" else "cuda"
+
+
+def default_dtype() -> mx.Dtype:
+    """bfloat16 on GPUs; float32 on CPUs, where MLX's bfloat16 matrix product is slow."""
+    return mx.float32 if backend() == "cpu" else mx.bfloat16
+
+
+def resolve_dtype(name: str | mx.Dtype | None) -> mx.Dtype:
+    """Dtype by name ("float32", "bfloat16"), or the default of this device for None or "auto".
+
+    float16 is refused: activations of LTX-2 leave its range (values above 65504 become infinite).
+
+    Raises:
+        ConfigError: for any other name.
+    """
+    if name is None or name == "auto":
+        return default_dtype()
+    dtype = DTYPES.get(name) if isinstance(name, str) else name
+    if dtype not in (mx.float32, mx.bfloat16):
+        raise ConfigError(f"dtype {name!r} is not supported; choose 'float32', 'bfloat16' or 'auto'")
+    return dtype

@@ -1,0 +1,56 @@
+"""Small formulas that several components share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import mlx.core as mx
+
+from ltx_core.errors import ConfigError
+
+
+def rms_norm(x: mx.array, weight: mx.array | None = None, eps: float = 1e-6) -> mx.array:
+    """x / sqrt(mean(x^2) + eps) over the last axis, times `weight` (size of that axis) if given."""
+    return mx.fast.rms_norm(x, weight, eps)
+
+
+def to_velocity(
+    sample: mx.array, sigma: float | mx.array, denoised_sample: mx.array, calc_dtype: mx.Dtype = mx.float32
+) -> mx.array:
+    """Velocity of a rectified flow, (x - x0) / sigma, in the sample's dtype.
+
+    Args:
+        sample: x, any shape.
+        sigma: noise level of the whole sample, a scalar.
+        denoised_sample: x0, shape of the sample.
+        calc_dtype: dtype of the arithmetic.
+
+    Raises:
+        ConfigError: if sigma is 0, where the velocity does not exist.
+    """
+    scale = sigma.item() if isinstance(sigma, mx.array) else sigma
+    if scale == 0:
+        raise ConfigError("there is no velocity at sigma 0: the schedule must not continue after its final 0")
+    velocity = (sample.astype(calc_dtype) - denoised_sample.astype(calc_dtype)) / scale
+    return velocity.astype(sample.dtype)
+
+
+def to_denoised(
+    sample: mx.array, velocity: mx.array, sigma: float | mx.array, calc_dtype: mx.Dtype = mx.float32
+) -> mx.array:
+    """Clean sample of a rectified flow, x - velocity * sigma, in the sample's dtype.
+
+    `sigma` is a scalar or broadcasts against the sample, such as timesteps (B, T, 1) per token.
+    """
+    if isinstance(sigma, mx.array):
+        sigma = sigma.astype(calc_dtype)
+    return (sample.astype(calc_dtype) - velocity.astype(calc_dtype) * sigma).astype(sample.dtype)
+
+
+def check_config_value(config: Mapping[str, Any], key: str, expected: Any) -> None:
+    """Refuse a configuration value that the network was not written for. An absent key is accepted.
+
+    Raises:
+        ConfigError: naming the key, its value and the supported one.
+    """
+    if key in config and config[key] != expected:
+        raise ConfigError(f"config key {key!r} is {config[key]!r}; supported: {expected!r}")

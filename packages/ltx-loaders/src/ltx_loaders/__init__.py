@@ -1,1 +1,29 @@
+"""LTX-2 checkpoints to MLX networks: official files, lazily, without a conversion step."""
 
+import ltx_core  # noqa: F401  (loads the BLAS before mlx)
+
+from ltx_loaders.checkpoint import Checkpoint, Group
+from ltx_loaders.components import COMPONENTS, Component
+from ltx_loaders.errors import LoaderError
+from ltx_loaders.gemma import find_gemma_directory, load_gemma, read_gemma_config
+from ltx_loaders.header import SafetensorsHeader, TensorInfo
+from ltx_loaders.upsampler import load_upsampler
+from ltx_loaders.versions import parse_version
+from ltx_loaders.weights import KeyMap, load_weights
+
+__all__ = [
+    "COMPONENTS",
+    "Checkpoint",
+    "Component",
+    "Group",
+    "KeyMap",
+    "LoaderError",
+    "SafetensorsHeader",
+    "TensorInfo",
+    "find_gemma_directory",
+    "load_gemma",
+    "load_upsampler",
+    "load_weights",
+    "parse_version",
+    "read_gemma_config",
+]

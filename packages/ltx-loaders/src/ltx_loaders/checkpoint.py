@@ -1,0 +1,163 @@
+"""An official checkpoint file: what is in it, and its networks, built from its own config."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_core.errors import ConfigError
+
+from ltx_loaders.components import COMPONENTS, GROUPS
+from ltx_loaders.errors import LoaderError
+from ltx_loaders.header import SafetensorsHeader, TensorInfo
+from ltx_loaders.versions import parse_version
+from ltx_loaders.weights import load_weights
+
+
+def read_tensors(header: SafetensorsHeader) -> dict[str, mx.array]:
+    """All tensors of a file as lazy arrays: each is read from disk when it is first computed with."""
+    try:
+        tensors = mx.load(str(header.path))
+    except (RuntimeError, ValueError) as error:
+        raise LoaderError(f"{header.path} cannot be loaded: {error}") from None
+    if not isinstance(tensors, dict):
+        raise LoaderError(f"{header.path} holds one array, not named tensors; it is no checkpoint")
+    return tensors
+
+
+def read_config(header: SafetensorsHeader) -> dict[str, Any]:
+    """The JSON object in the metadata entry `config`.
+
+    Raises:
+        LoaderError: there is none: the file is not one of the official LTX-2 releases.
+    """
+    text = header.metadata.get("config")
+    if text is None:
+        raise LoaderError(
+            f"{header.path} is a safetensors file without the metadata entry 'config', so it is not an LTX-2 "
+            "checkpoint (files of other models and re-saved files lack it); use the official file"
+        )
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise LoaderError(f"{header.path} is damaged: its metadata entry 'config' is not a JSON object")
+    return config
+
+
+@dataclass(frozen=True)
+class Group:
+    """A part of a checkpoint, counted."""
+
+    name: str
+    tensors: int
+    parameters: int
+    nbytes: int
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A single-file checkpoint in the official layout. Opening it reads its header only.
+
+    Attributes:
+        header: tensor names, dtypes, shapes and raw metadata.
+        config: the embedded config; one section for each component.
+    """
+
+    header: SafetensorsHeader
+    config: Mapping[str, Any]
+
+    @staticmethod
+    def open(path: str | Path) -> "Checkpoint":
+        """Open the checkpoint at `path`.
+
+        Raises:
+            LoaderError: missing, truncated, foreign, or without the embedded config.
+        """
+        header = SafetensorsHeader.read(path)
+        return Checkpoint(header, read_config(header))
+
+    @property
+    def path(self) -> Path:
+        return self.header.path
+
+    @property
+    def model_version(self) -> tuple[int, ...]:
+        """Numeric `model_version` of the metadata, e.g. (2, 3, 0); () if there is none."""
+        return parse_version(self.header.metadata.get("model_version"))
+
+    @property
+    def generation(self) -> str:
+        """The model's generation: "2.0", "2.3" or "2.5", from the metadata, else from the config's features."""
+        if version := self.model_version:
+            return ".".join(map(str, (*version, 0)[:2]))
+        transformer = self.config.get("transformer") or {}
+        if transformer.get("use_keyframes_abs_pos_embedding") or transformer.get("ff_bias") is False:
+            return "2.5"
+        return "2.3" if transformer.get("cross_attention_adaln") else "2.0"
+
+    @cached_property
+    def tensors(self) -> dict[str, mx.array]:
+        """All tensors, lazily: each is read from disk when it is first computed with."""
+        return read_tensors(self.header)
+
+    def has(self, component: str) -> bool:
+        """Whether the file holds the config section and any own tensor of a component."""
+        entry = COMPONENTS[component]
+        first_prefix = next(iter(entry.keys.prefixes))
+        return bool(self.config.get(entry.section)) and any(
+            name.startswith(first_prefix) and not name.startswith(entry.keys.exclude)
+            for name in self.header.tensors
+        )
+
+    def build(self, component: str, dtype: mx.Dtype, **options: Any) -> nn.Module:
+        """Build a network from its config section and give it its weights.
+
+        Args:
+            component: a name of `COMPONENTS`.
+            dtype: of its floating-point weights (a vocoder is always float32).
+            options: what its config needs besides the section (`gemma` for the embeddings processor).
+
+        Raises:
+            LoaderError: no such component in this file, or tensors that do not fit its config.
+            ConfigError: a value of the config that the network does not support.
+        """
+        entry = COMPONENTS.get(component)
+        if entry is None:
+            raise LoaderError(f"unknown component {component!r}; known are {', '.join(COMPONENTS)}")
+        section = self.config.get(entry.section)
+        if not isinstance(section, dict) or not self.has(component):
+            raise LoaderError(
+                f"{self.path} holds no {component.replace('_', ' ')} (config section {entry.section!r}, tensors "
+                f"{next(iter(entry.keys.prefixes))}*); use a full checkpoint, or pass the file that has it"
+            )
+        try:
+            module = entry.create(section, **options)
+        except ConfigError as error:
+            raise ConfigError(f"{self.path}, config section {entry.section!r}: {error}") from None
+        load_weights(module, self.tensors, entry.keys, entry.dtype or dtype, str(self.path))
+        return module
+
+    def groups(self) -> list[Group]:
+        """The file's tensors counted by component, with everything unknown in a last group "other"."""
+        members: dict[str, list[TensorInfo]] = {name: [] for name in (*GROUPS, "other")}
+        for key, info in self.header.tensors.items():
+            name = next((name for name, prefixes in GROUPS.items() if key.startswith(prefixes)), "other")
+            members[name].append(info)
+        return [
+            Group(
+                name,
+                len(infos),
+                sum(info.size for info in infos),
+                sum(info.nbytes for info in infos),
+                tuple(sorted({info.dtype for info in infos})),
+            )
+            for name, infos in members.items()
+            if infos
+        ]

@@ -1,0 +1,35 @@
+"""The feed-forward part of a transformer block."""
+
+import mlx.core as mx
+import mlx.nn as nn
+
+
+class GELUApprox(nn.Module):
+    """Linear, then GELU in its tanh approximation."""
+
+    def __init__(self, dim_in: int, dim_out: int, bias: bool = True) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim_in, dim_out, bias=bias)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return nn.gelu_approx(self.proj(x))
+
+
+class FeedForward(nn.Module):
+    """Linear to `mult` times the width, GELU (tanh), linear to `dim_out`; x: (B, T, dim).
+
+    Reference component: `model/transformer/feed_forward.py`.
+    """
+
+    def __init__(self, dim: int, dim_out: int, mult: int = 4, bias: bool = True) -> None:
+        super().__init__()
+        # The checkpoint counts a dropout as entry 1.
+        self.net = [
+            GELUApprox(dim, mult * dim, bias),
+            nn.Identity(),
+            nn.Linear(mult * dim, dim_out, bias=bias),
+        ]
+
+    def __call__(self, x: mx.array) -> mx.array:
+        project_in, _, project_out = self.net
+        return project_out(project_in(x))

@@ -163,6 +163,5 @@ def table(results: list[Result]) -> Iterator[str]:
     yield f"{'case':<{width}}  {'rel. L2':>8}  {'max abs':>8}  {'limit':>6}"
     for result in results:
         verdict = "" if not result.failures else "  FAILED"
-        yield (
-            f"{result.name:<{width}}  {result.relative:8.1e}  {result.absolute:8.1e}  {result.limit:6.0e}{verdict}"
-        )
+        errors = f"{result.relative:8.1e}  {result.absolute:8.1e}  {result.limit:6.0e}"
+        yield f"{result.name:<{width}}  {errors}{verdict}"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +93,13 @@ class Checkpoint:
 
     @property
     def generation(self) -> str:
-        """The model's generation: "2.0", "2.3" or "2.5", from the metadata, else from the config's features."""
+        """Generation of the model, "2.0", "2.3" or "2.5": by the metadata, else by features of the config."""
         if version := self.model_version:
             return ".".join(map(str, (*version, 0)[:2]))
         transformer = self.config.get("transformer") or {}
         if transformer.get("use_keyframes_abs_pos_embedding") or transformer.get("ff_bias") is False:
             return "2.5"
         return "2.3" if transformer.get("cross_attention_adaln") else "2.0"
-
-    @cached_property
-    def tensors(self) -> dict[str, mx.array]:
-        """All tensors, lazily: each is read from disk when it is first computed with."""
-        return read_tensors(self.header)
 
     def has(self, component: str) -> bool:
         """Whether the file holds the config section and any own tensor of a component."""
@@ -134,14 +128,15 @@ class Checkpoint:
         section = self.config.get(entry.section)
         if not isinstance(section, dict) or not self.has(component):
             raise LoaderError(
-                f"{self.path} holds no {component.replace('_', ' ')} (config section {entry.section!r}, tensors "
-                f"{next(iter(entry.keys.prefixes))}*); use a full checkpoint, or pass the file that has it"
+                f"{self.path} holds no {component.replace('_', ' ')} (config section {entry.section!r}, "
+                f"tensors {next(iter(entry.keys.prefixes))}*); use a full checkpoint"
             )
         try:
             module = entry.create(section, **options)
         except ConfigError as error:
             raise ConfigError(f"{self.path}, config section {entry.section!r}: {error}") from None
-        load_weights(module, self.tensors, entry.keys, entry.dtype or dtype, str(self.path))
+        # Read anew for each network: kept, the arrays would hold every tensor ever computed with in memory.
+        load_weights(module, read_tensors(self.header), entry.keys, entry.dtype or dtype, str(self.path))
         return module
 
     def groups(self) -> list[Group]:

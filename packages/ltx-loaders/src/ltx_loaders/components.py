@@ -41,7 +41,7 @@ class Component:
     dtype: mx.Dtype | None = None
 
 
-# Each network's module is imported when the first one of its kind is built: opening a file needs none of them.
+# A network's module is imported when the first of its kind is built: opening a file needs none of them.
 
 
 def _transformer(section: Config) -> nn.Module:

@@ -68,7 +68,7 @@ class SafetensorsHeader:
                 length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
                 if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
                     raise LoaderError(
-                        f"{path} is not a safetensors file, or is cut off in its header ({size} bytes in all); "
+                        f"{path} is not a safetensors file, or is cut off in its header ({size} bytes); "
                         "check the path, or download it again"
                     )
                 raw = file.read(length)

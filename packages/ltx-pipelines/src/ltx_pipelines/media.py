@@ -1,0 +1,161 @@
+"""Writing clips: H.264 and AAC in mp4, by the ffmpeg that imageio-ffmpeg carries."""
+
+import json
+import os
+import subprocess
+import tempfile
+import wave
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+
+from ltx_pipelines.images import MediaError
+
+
+def check_output(path: str | Path, suffix: str = ".mp4") -> Path:
+    """The output path, if a file can be written there; asked before hours of work, not after.
+
+    Raises:
+        MediaError: wrong suffix, a missing folder, a folder in its place, or no permission.
+    """
+    path = Path(path)
+    if path.suffix.lower() != suffix:
+        raise MediaError(f"the output {path} must end in {suffix}")
+    if path.is_dir():
+        raise MediaError(f"the output {path} is a folder; give a file name in it")
+    if not path.parent.is_dir():
+        raise MediaError(f"the folder {path.parent} of the output does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise MediaError(f"the folder {path.parent} of the output is not writable")
+    return path
+
+
+def exact_rate(frame_rate: float) -> Fraction:
+    """The frame rate as a fraction; 23.976, 29.97 and 59.94 mean 24000/1001 and so on."""
+    ntsc = Fraction(round(frame_rate * 1.001), 1) * Fraction(1000, 1001)
+    if abs(float(ntsc) - frame_rate) < 0.005 and frame_rate != round(frame_rate):
+        return ntsc
+    return Fraction(frame_rate).limit_denominator(1001)
+
+
+def pcm16(waveform: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1], (channels, samples), as interleaved 16-bit integers (samples, channels)."""
+    return (np.clip(waveform, -1, 1) * 32767).astype(np.int16).T
+
+
+def write_mp4(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    frame_rate: float,
+    waveform: np.ndarray | None = None,
+    sampling_rate: int = 24000,
+    metadata: dict[str, Any] | None = None,
+) -> None:
+    """Write a clip with a constant frame rate: yuv420p BT.709, crf 19.
+
+    The sound is never cut. Where it ends before the picture (the model's sound is up to 50 ms shorter),
+    silence fills the rest, so that both tracks end together.
+
+    Args:
+        frames: uint8 (H, W, 3) each; at least one.
+        waveform: (channels, samples) in [-1, 1], or None for a silent file.
+        metadata: written as JSON into the file's comment.
+
+    Raises:
+        MediaError: ffmpeg failed. Nothing is left at `path` then.
+    """
+    path = check_output(path)
+    rate = exact_rate(frame_rate)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        picture, clip = Path(folder, "picture.mp4"), Path(folder, "clip.mp4")
+        count = _write_picture(picture, frames, rate)
+        if waveform is None:
+            sound: list[str] = []
+        else:
+            _write_sound(Path(folder, "sound.wav"), waveform, sampling_rate, float(count / rate))
+            sound = ["-i", str(Path(folder, "sound.wav"))]
+        comment = ["-metadata", "comment=" + json.dumps(metadata)] if metadata else []
+        codec = ["-c:v", "copy", "-c:a", "aac", "-b:a", "192k", "-movflags", "+faststart"]
+        _ffmpeg(["-i", str(picture), *sound, *codec, *comment, str(clip)])
+        clip.replace(path)
+
+
+def write_wav(path: str | Path, waveform: np.ndarray, sampling_rate: int) -> None:
+    """Write sound alone as 16-bit PCM; (channels, samples) in [-1, 1].
+
+    Raises:
+        MediaError: the path cannot be written.
+    """
+    path = check_output(path, ".wav")
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        _write_sound(beside, waveform, sampling_rate, 0.0)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> int:
+    """The picture alone, streamed into ffmpeg; the number of frames."""
+    iterator = iter(frames)
+    first = next(iterator, None)
+    if first is None:
+        raise MediaError("a clip needs at least one frame")
+    height, width = first.shape[:2]
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
+    colour = ["-vf", "scale=in_range=full:out_range=tv:out_color_matrix=bt709,format=yuv420p"]
+    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+    codec = ["-c:v", "libx264", "-crf", "19", "-preset", "veryfast"]
+    command = [*_quiet(), *source, *colour, *codec, *tags, str(path)]
+    count = 0
+    # ffmpeg's messages go to a file: a full pipe that nobody reads would stop it.
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
+        assert process.stdin is not None
+        try:
+            frame: np.ndarray | None = first
+            while frame is not None:
+                process.stdin.write(np.ascontiguousarray(frame).tobytes())
+                count += 1
+                frame = next(iterator, None)
+        except BrokenPipeError:
+            pass
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                pass
+            process.wait()
+        messages.seek(0)
+        if process.returncode:
+            raise MediaError(f"ffmpeg failed: {messages.read().decode(errors='replace').strip()[-500:]}")
+    return count
+
+
+def _write_sound(path: Path, waveform: np.ndarray, sampling_rate: int, at_least: float) -> None:
+    samples = pcm16(waveform)
+    missing = round(at_least * sampling_rate) - len(samples)
+    if missing > 0:
+        samples = np.concatenate([samples, np.zeros((missing, samples.shape[1]), np.int16)])
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(samples.shape[1])
+        file.setsampwidth(2)
+        file.setframerate(sampling_rate)
+        file.writeframes(samples.tobytes())
+
+
+def _quiet() -> list[str]:
+    return [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
+
+
+def _ffmpeg(arguments: list[str]) -> None:
+    done = subprocess.run([*_quiet(), *arguments], capture_output=True, check=False)
+    if done.returncode:
+        raise MediaError(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()[-500:]}")

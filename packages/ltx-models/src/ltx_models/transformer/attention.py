@@ -11,8 +11,8 @@ KeysValues = tuple[mx.array, mx.array]
 class Attention(nn.Module):
     """Attention with RMS-normalised queries and keys, RoPE and, optionally, a gate for each head.
 
-    Reference component: `model/transformer/attention.py`. Queries and keys are normalised over the whole inner
-    width, before the split into heads. The gate of a head is 2 sigmoid(linear(query input)).
+    Reference component: `model/transformer/attention.py`. Queries and keys are normalised over the whole
+    inner width, before the split into heads. The gate of a head is 2 sigmoid(linear(query input)).
 
     Args:
         query_dim: width of the queries' input and of the output.

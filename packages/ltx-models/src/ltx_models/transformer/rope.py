@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import mlx.core as mx
 import numpy as np
-
 from ltx_core.errors import ShapeError
 
 FreqsCis = tuple[mx.array, mx.array]
@@ -66,21 +65,19 @@ def _signed_fractions(
 def precompute_freqs_cis(
     positions: mx.array,
     dim: int,
-    out_dtype: mx.Dtype,
     theta: float = 10000.0,
     max_pos: Sequence[float] = (20, 2048, 2048),
     use_middle_indices_grid: bool = True,
     num_attention_heads: int = 32,
     double_precision: bool = True,
 ) -> FreqsCis:
-    """Cosines and sines of the rotation of every token, each (B, heads, T, dim / heads / 2).
+    """Cosines and sines of the rotation of every token, each (B, heads, T, dim / heads / 2) float32.
 
     The same table serves both rope types. If all samples have the same positions, B is 1 and broadcasts.
 
     Args:
         positions: (B, axes, T, 2) intervals [start, end), or (B, axes, T) points.
         dim: inner width, all heads together.
-        out_dtype: dtype of the table; angles are float32.
         max_pos: for each axis the position that stands for a full turn of the fractions.
         use_middle_indices_grid: rotate by the middle of the intervals, not by their start.
         double_precision: see `generate_freq_grid`.
@@ -90,7 +87,7 @@ def precompute_freqs_cis(
     """
     if positions.ndim not in (3, 4) or positions.shape[1] != len(max_pos):
         raise ShapeError(
-            f"positions have shape {positions.shape}; expected (B, {len(max_pos)}, T, 2) or (B, {len(max_pos)}, T)"
+            f"positions are {positions.shape}, expected (B, {len(max_pos)}, T) or (B, {len(max_pos)}, T, 2)"
         )
     signed = _signed_fractions(positions, max_pos, use_middle_indices_grid)
     if (signed == signed[:1]).all():
@@ -104,8 +101,8 @@ def precompute_freqs_cis(
         values, inverse = np.unique(signed[:, axis], return_inverse=True)
         angles = (values[:, None] * grid).astype(np.float64)
         index = mx.array(inverse.reshape(batch, length).astype(np.int32))
-        cosines.append(mx.array(np.cos(angles).astype(np.float32)).astype(out_dtype)[index])
-        sines.append(mx.array(np.sin(angles).astype(np.float32)).astype(out_dtype)[index])
+        cosines.append(mx.array(np.cos(angles).astype(np.float32))[index])
+        sines.append(mx.array(np.sin(angles).astype(np.float32))[index])
 
     def to_heads(tables: list[mx.array], fill: float) -> mx.array:
         table = mx.stack(tables, axis=-1).reshape(batch, length, -1)
@@ -117,13 +114,19 @@ def precompute_freqs_cis(
     return to_heads(cosines, 1.0), to_heads(sines, 0.0)
 
 
+@mx.compile
+def _rotate(a: mx.array, b: mx.array, cos: mx.array, sin: mx.array) -> tuple[mx.array, mx.array]:
+    return (a * cos - b * sin).astype(a.dtype), (b * cos + a * sin).astype(a.dtype)
+
+
 def apply_rotary_emb(
     x: mx.array, freqs_cis: FreqsCis, rope_type: LTXRopeType = LTXRopeType.SPLIT
 ) -> mx.array:
-    """Rotate pairs of channels (a, b) to (a cos - b sin, b cos + a sin). x: (B, heads, T, head size)."""
-    cos, sin = freqs_cis
+    """Rotate pairs of channels (a, b) to (a cos - b sin, b cos + a sin), in float32.
+
+    x: (B, heads, T, head size); the result has its shape and dtype.
+    """
     if rope_type is LTXRopeType.SPLIT:
         a, b = mx.split(x, 2, axis=-1)
-        return mx.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
-    a, b = x[..., 0::2], x[..., 1::2]
-    return mx.stack([a * cos - b * sin, b * cos + a * sin], axis=-1).reshape(x.shape)
+        return mx.concatenate(_rotate(a, b, *freqs_cis), axis=-1)
+    return mx.stack(_rotate(x[..., 0::2], x[..., 1::2], *freqs_cis), axis=-1).reshape(x.shape)

@@ -12,7 +12,7 @@ DEFAULT = Path(__file__).parent.parent / "fixtures"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case_path" not in metafunc.fixturenames:
         return
-    directory = Path(metafunc.config.getoption("--fixtures") or DEFAULT).resolve()
+    directory = Path(metafunc.config.getoption("parity_fixtures") or DEFAULT).resolve()
     paths = harness.find_cases(directory)
     if not paths:
         raise pytest.UsageError(f"no parity cases below {directory} (expected .../cases/*.safetensors)")

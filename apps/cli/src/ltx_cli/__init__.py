@@ -1,1 +1,1 @@
-
+"""The `ltx` command."""

@@ -65,7 +65,7 @@ class KeyMap:
 
 
 def conv_axes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names of a network's convolution weights, with the axes that bring an official tensor to MLX's layout."""
+    """Names of the convolution weights, with the axes that bring an official tensor to MLX's layout."""
     axes = {}
     for name, part in module.named_modules():
         for kind, order in CONV_AXES:

@@ -60,7 +60,9 @@ class ClipConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():
-            raise ConfigError("the prompt is empty; say what the clip should show, e.g. 'a lighthouse in a storm'")
+            raise ConfigError(
+                f"the prompt {self.prompt!r} is empty; say what the clip should show and sound like"
+            )
         check_size("height", self.height, self.size_multiple)
         check_size("width", self.width, self.size_multiple)
         check_frames(self.num_frames)
@@ -90,5 +92,6 @@ def check_steps(steps: int | None, allowed: range) -> None:
     """Raise ConfigError unless a number of denoising steps is None (the model's default) or in `allowed`."""
     if steps is not None and steps not in allowed:
         raise ConfigError(
-            f"num_inference_steps {steps} is not between {allowed.start} and {allowed.stop - 1} for this pipeline"
+            f"num_inference_steps {steps} is not between {allowed.start} and {allowed.stop - 1} "
+            "for this pipeline"
         )

@@ -127,7 +127,7 @@ def recompress(pixels: np.ndarray, crf: int) -> np.ndarray:
     coded = _pipe([*quiet, *raw, *encode, *codec], frame.tobytes())
     decoded = _pipe([*quiet, "-f", "h264", "-i", "-", "-frames:v", "1", *raw, "-"], coded)
     if len(decoded) != frame.size:
-        raise MediaError("ffmpeg returned no picture for the re-compressed image; pass crf 0 to skip that step")
+        raise MediaError("ffmpeg returned no picture for the re-compressed image; crf 0 skips that step")
     return np.frombuffer(decoded, np.uint8).reshape(frame.shape)
 
 

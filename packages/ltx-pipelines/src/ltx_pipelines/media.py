@@ -1,5 +1,6 @@
 """Writing clips: H.264 and AAC in mp4, by the ffmpeg that imageio-ffmpeg carries."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -128,10 +129,8 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
             process.kill()
             raise
         finally:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
-            except BrokenPipeError:
-                pass
             process.wait()
         messages.seek(0)
         if process.returncode:

@@ -37,9 +37,13 @@ class GenerationResult:
         Raises:
             MediaError: the path cannot be written, or ffmpeg failed; nothing is left there then.
         """
-        sound = {} if self.audio is None else {
-            "waveform": np.array(self.audio.waveform),
-            "sampling_rate": self.audio.sampling_rate,
-        }
+        sound = (
+            {}
+            if self.audio is None
+            else {
+                "waveform": np.array(self.audio.waveform),
+                "sampling_rate": self.audio.sampling_rate,
+            }
+        )
         write_mp4(path, self.frames, self.frame_rate, metadata=self.settings, **sound)
         return Path(path)

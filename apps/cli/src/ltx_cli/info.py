@@ -1,0 +1,68 @@
+"""`ltx info`: what a file holds, from its header alone."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ltx_loaders import Checkpoint, SafetensorsHeader
+from rich.console import Console
+from rich.table import Table
+
+
+def info(
+    path: Annotated[Path, typer.Argument(help="Checkpoint, latent upscaler or LoRA (.safetensors).")],
+    config: Annotated[bool, typer.Option("--config", help="Print the embedded config as JSON.")] = False,
+) -> None:
+    """Show generation, components, parameters, dtypes and sizes of a file, without reading its weights."""
+    header = SafetensorsHeader.read(path)
+    console = Console()
+    if "config" not in header.metadata:
+        _plain(console, header, "safetensors file without an LTX-2 config")
+        return
+    checkpoint = Checkpoint.open(path)
+    if config:
+        print(json.dumps(checkpoint.config, indent=2))
+        return
+    if "initial_conv.weight" in header.tensors:
+        _plain(console, header, "LTX-2 latent upscaler")
+        _values(console, "config", dict(checkpoint.config))
+        return
+    console.print(
+        f"[bold]{path.name}[/]: LTX-{checkpoint.generation} checkpoint, {_bytes(path.stat().st_size)}"
+    )
+    table = Table("component", "tensors", "parameters", "dtype", "size", box=None, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for group in checkpoint.groups():
+        numbers = f"{group.tensors:,}", f"{group.parameters:,}", ", ".join(group.dtypes), _bytes(group.nbytes)
+        table.add_row(group.name, *numbers)
+    total = sum(entry.size for entry in header.tensors.values())
+    size = _bytes(sum(entry.nbytes for entry in header.tensors.values()))
+    table.add_row("total", f"{len(header.tensors):,}", f"{total:,}", "", size, style="bold")
+    console.print(table)
+    for section, values in checkpoint.config.items():
+        if isinstance(values, dict):
+            _values(console, section, values)
+
+
+def _plain(console: Console, header: SafetensorsHeader, kind: str) -> None:
+    parameters = sum(entry.size for entry in header.tensors.values())
+    dtypes = ", ".join(sorted({entry.dtype for entry in header.tensors.values()}))
+    console.print(f"[bold]{header.path.name}[/]: {kind}, {_bytes(header.path.stat().st_size)}")
+    console.print(f"{len(header.tensors):,} tensors, {parameters:,} parameters, {dtypes}")
+    _values(console, "metadata", {key: value for key, value in header.metadata.items() if key != "config"})
+
+
+def _values(console: Console, title: str, values: dict[str, object]) -> None:
+    """One line for a section of a config: its plain values; `--config` has the rest."""
+    plain = [f"{key} {value}" for key, value in values.items() if isinstance(value, str | int | float)]
+    if plain:
+        console.print(f"[bold]{title}[/]: {', '.join(plain)}", highlight=False)
+
+
+def _bytes(count: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,119 @@
+"""Prompts to token ids, with the tokenizer of a local Gemma directory."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from ltx_core.errors import ConfigError
+from ltx_loaders.errors import LoaderError
+
+# Entries of tokenizer_config.json about how to find or rebuild a tokenizer, not about this one.
+IGNORED_SETTINGS = frozenset(
+    {
+        "added_tokens_decoder",
+        "auto_map",
+        "backend",
+        "is_local",
+        "local_files_only",
+        "model_max_length",
+        "processor_class",
+        "tokenizer_class",
+    }
+)
+
+# The text connectors tile this many registers over the positions behind the text.
+LENGTH_UNIT = 128
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One tokenised prompt.
+
+    Attributes:
+        input_ids: (1, max_length) int32, padded on the left.
+        attention_mask: (1, max_length) int32, 1 for tokens of the prompt, 0 for padding.
+        valid_ids: (1, n) int32, the ids without padding, as the text encoder takes them.
+    """
+
+    input_ids: mx.array
+    attention_mask: mx.array
+    valid_ids: mx.array
+
+
+class Tokenizer:
+    """The tokenizer of a Gemma directory, set up as the text encoder was trained.
+
+    Args:
+        directory: holds `tokenizer.json`, or else `tokenizer.model`. Nothing is downloaded.
+        max_length: positions per prompt, a multiple of 128; longer prompts are cut off on the right.
+
+    Raises:
+        LoaderError: there is no tokenizer in the directory, it is damaged, or it has no <bos> token.
+        ConfigError: `max_length` is no positive multiple of 128.
+    """
+
+    def __init__(self, directory: str | Path, max_length: int = 1024) -> None:
+        if max_length < 1 or max_length % LENGTH_UNIT:
+            raise ConfigError(f"max_length is {max_length}; it must be a positive multiple of {LENGTH_UNIT}")
+        self.max_length = max_length
+        self._tokenizer = _load(Path(directory))
+        self.bos_id: int | None = self._tokenizer.bos_token_id
+        if self.bos_id is None:
+            raise LoaderError(f"the tokenizer in {directory} has no <bos> token; it is not that of Gemma")
+        pad_id = self._tokenizer.pad_token_id
+        self.pad_id: int = self._tokenizer.eos_token_id if pad_id is None else pad_id
+
+    def encode(self, text: str) -> Tokens:
+        """Token ids of a prompt: stripped of outer white space, <bos> first; no text gives <bos> alone."""
+        ids = self._tokenizer(text.strip(), truncation=True, max_length=self.max_length)["input_ids"]
+        # Gemma's own tokenizer puts <bos> there; a converted one may not.
+        if not ids or ids[0] != self.bos_id:
+            ids = [self.bos_id, *ids][: self.max_length]
+        pads = self.max_length - len(ids)
+        return Tokens(
+            input_ids=mx.array([[self.pad_id] * pads + ids], dtype=mx.int32),
+            attention_mask=mx.array([[0] * pads + [1] * len(ids)], dtype=mx.int32),
+            valid_ids=mx.array([ids], dtype=mx.int32),
+        )
+
+
+def _load(directory: Path) -> Any:
+    """A fast tokenizer of transformers. That package is imported here, because it takes a second."""
+    fast, sentencepiece = directory / "tokenizer.json", directory / "tokenizer.model"
+    if not fast.is_file() and not sentencepiece.is_file():
+        raise LoaderError(
+            f"{directory} holds no tokenizer (tokenizer.json or tokenizer.model); download it from the "
+            "repository of the text encoder"
+        )
+    # Without PyTorch, transformers would print a notice that only matters to those who need its models.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    import tokenizers
+    import transformers
+
+    try:
+        if fast.is_file():
+            backend = tokenizers.Tokenizer.from_file(str(fast))
+            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **_settings(directory))
+        else:
+            tokenizer = transformers.GemmaTokenizer.from_pretrained(str(directory), local_files_only=True)
+    except Exception as error:  # tokenizers raises bare Exception
+        raise LoaderError(f"the tokenizer in {directory} cannot be loaded: {error}") from error
+    tokenizer.truncation_side = "right"
+    return tokenizer
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    """Special tokens and options from `tokenizer_config.json`; those of Gemma where there is no such file."""
+    file = directory / "tokenizer_config.json"
+    if not file.is_file():
+        return {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    # Older files describe a special token by an object, of which only the text matters here.
+    return {
+        key: value["content"] if isinstance(value, dict) and "content" in value else value
+        for key, value in settings.items()
+        if key not in IGNORED_SETTINGS
+    }

@@ -1,0 +1,116 @@
+"""`ltx generate`: a prompt to an mp4 file."""
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from ltx_core import ConfigError
+from ltx_pipelines import (
+    ClipConfig,
+    DistilledConfig,
+    OneStageConfig,
+    Pipeline,
+    TextToVideoConfig,
+    check_output,
+    create_distilled_pipeline,
+    create_one_stage_pipeline,
+    create_text_to_video_pipeline,
+)
+from rich.console import Console
+
+from ltx_cli.arguments import parse_image
+from ltx_cli.progress import bars, print_plan
+
+
+class PipelineName(StrEnum):
+    distilled = "distilled"
+    text_to_video = "text-to-video"
+    one_stage = "one-stage"
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the clip should show and sound like.")],
+    checkpoint: Annotated[Path, typer.Option(help="LTX-2 checkpoint, the official single file.")],
+    gemma: Annotated[Path, typer.Option(help="Folder of the Gemma 3 text encoder.")],
+    spatial_upscaler: Annotated[
+        Path | None, typer.Option(help="Latent upscaler x2, for the distilled pipeline.")
+    ] = None,
+    pipeline: Annotated[
+        PipelineName, typer.Option(help="distilled: 8 + 3 steps, for distilled checkpoints.")
+    ] = PipelineName.distilled,
+    height: Annotated[int | None, typer.Option(help="Pixels; multiple of 32, distilled 64.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels; multiple of 32, distilled 64.")] = None,
+    num_frames: Annotated[int, typer.Option(help="8 k + 1.")] = 121,
+    frame_rate: Annotated[float, typer.Option(help="Frames per second.")] = 24.0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the model's].")] = None,
+    cfg_scale: Annotated[float | None, typer.Option(help="Prompt guidance of the video; 1 is none.")] = None,
+    audio_cfg_scale: Annotated[float | None, typer.Option(help="Prompt guidance of the sound.")] = None,
+    stg_scale: Annotated[
+        float | None, typer.Option(help="Spatio-temporal guidance (one-stage); 0 is none.")
+    ] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option(help="What to stay away from [default: the model's].")
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH [FRAME] [STRENGTH]", help="Image at a frame (0; -1 = last). Repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all noise.")] = 10,
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="A silent clip.")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The mp4 file to write.")] = Path("clip.mp4"),
+) -> None:
+    """Make a clip with sound from a prompt."""
+    started = time.monotonic()
+    check_output(output)
+    clip: dict[str, Any] = {
+        "prompt": prompt,
+        "num_frames": num_frames,
+        "frame_rate": frame_rate,
+        "seed": seed,
+        "num_inference_steps": steps,
+        "images": tuple(parse_image(value) for value in image or ()),
+        "generate_audio": not no_audio,
+    }
+    clip |= {name: value for name, value in (("height", height), ("width", width)) if value is not None}
+    guidance = {
+        "cfg_scale": cfg_scale,
+        "audio_cfg_scale": audio_cfg_scale,
+        "stg_scale": stg_scale,
+        "negative_prompt": negative_prompt,
+    }
+    guidance = {name: value for name, value in guidance.items() if value is not None}
+    config: ClipConfig
+    runner: Pipeline[Any]
+    if pipeline is PipelineName.distilled:
+        _refuse(guidance, pipeline, "it runs without guidance")
+        config = DistilledConfig(**clip)
+        runner = create_distilled_pipeline(checkpoint, gemma, spatial_upscaler, dtype=dtype)
+    elif pipeline is PipelineName.text_to_video:
+        _refuse(
+            {k: v for k, v in guidance.items() if k == "stg_scale"}, pipeline, "it knows prompt guidance only"
+        )
+        config = TextToVideoConfig(**clip, **guidance)
+        runner = create_text_to_video_pipeline(checkpoint, gemma, dtype=dtype)
+    else:
+        config = OneStageConfig(**clip, **guidance)
+        runner = create_one_stage_pipeline(checkpoint, gemma, dtype=dtype)
+
+    console = Console(stderr=True)
+    plan = runner.plan(config)
+    print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))
+    with bars(console, plan) as on_step:
+        result = runner(config, on_step=on_step)
+    result.save(output)
+    console.print(f"{output}: made in {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def _refuse(options: dict[str, Any], pipeline: PipelineName, why: str) -> None:
+    """An option without effect is an error, not a surprise."""
+    if options:
+        names = ", ".join("--" + name.replace("_", "-") for name in options)
+        raise ConfigError(
+            f"{names} cannot be used with --pipeline {pipeline.value}: {why}; use --pipeline one-stage"
+        )

@@ -128,5 +128,5 @@ def apply_rotary_emb(
     """
     if rope_type is LTXRopeType.SPLIT:
         a, b = mx.split(x, 2, axis=-1)
-        return mx.concatenate(_rotate(a, b, *freqs_cis), axis=-1)
-    return mx.stack(_rotate(x[..., 0::2], x[..., 1::2], *freqs_cis), axis=-1).reshape(x.shape)
+        return mx.concatenate(list(_rotate(a, b, *freqs_cis)), axis=-1)
+    return mx.stack(list(_rotate(x[..., 0::2], x[..., 1::2], *freqs_cis)), axis=-1).reshape(x.shape)

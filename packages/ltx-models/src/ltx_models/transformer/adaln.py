@@ -1,0 +1,118 @@
+"""Modulation of a network by its noise level: adaLN-single of PixArt-alpha (arXiv 2310.00426, section 2.3).
+
+Noise levels may differ from token to token, but there are few different ones. The layers here run on those;
+blocks gather what they need for each token.
+"""
+
+import math
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctTimesteps:
+    """The noise levels that occur.
+
+    Attributes:
+        values: (U,) float32 on the host.
+        index: (B, T) which of them a token has; None if all tokens of a sample have one, then U is B.
+    """
+
+    values: np.ndarray
+    index: mx.array | None
+
+    @staticmethod
+    def of(timesteps: mx.array) -> "DistinctTimesteps":
+        """Of timesteps (B,), (B, T) or (B, T, 1). Waits for them to be computed."""
+        host = np.array(timesteps.astype(mx.float32)).reshape(timesteps.shape[0], -1)
+        if (host == host[:, :1]).all():
+            return DistinctTimesteps(host[:, 0], None)
+        values, index = np.unique(host, return_inverse=True)
+        return DistinctTimesteps(values, mx.array(index.reshape(host.shape).astype(np.int32)))
+
+
+@dataclass(frozen=True, eq=False)
+class Modulation:
+    """What an AdaLN layer makes of the distinct timesteps.
+
+    Attributes:
+        values: (U, coefficients, dim).
+        index: see `DistinctTimesteps`.
+    """
+
+    values: mx.array
+    index: mx.array | None
+
+    def per_token(self, values: mx.array) -> mx.array:
+        """Spread values (U, ...), one row for each distinct timestep, over tokens: (B, T or 1, ...)."""
+        return values[:, None] if self.index is None else values[self.index]
+
+
+def get_ada_values(scale_shift_table: mx.array, modulation: Modulation, rows: slice) -> list[mx.array]:
+    """Some rows of a table (coefficients, dim) plus the modulation, each (B, T or 1, dim)."""
+    values = scale_shift_table[rows].astype(modulation.values.dtype) + modulation.values[:, rows]
+    return [modulation.per_token(values[:, row]) for row in range(values.shape[1])]
+
+
+def get_timestep_embedding(timesteps: np.ndarray, embedding_dim: int = 256) -> np.ndarray:
+    """Sinusoids cos(t f_k), then sin(t f_k), f_k = 10000^(-k / half), k = 0..half-1.
+
+    timesteps: (U,) float32, in thousandths of the noise level; result (U, embedding_dim) float32. Phases
+    are float32, their sines exact: on the host, because fast sines of some GPUs are not.
+    """
+    half = embedding_dim // 2
+    # Exponents rounded to float32, their exponential exact: with phases up to 1000 every last digit counts.
+    exponents = np.float32(-math.log(10000.0)) * np.arange(half, dtype=np.float32) / np.float32(half)
+    frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
+    phases = (timesteps.astype(np.float32)[:, None] * frequencies).astype(np.float64)
+    return np.concatenate([np.cos(phases), np.sin(phases)], axis=-1).astype(np.float32)
+
+
+class TimestepEmbedding(nn.Module):
+    """Linear, SiLU, linear."""
+
+    def __init__(self, in_channels: int, time_embed_dim: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(in_channels, time_embed_dim)
+        self.linear_2 = nn.Linear(time_embed_dim, time_embed_dim)
+
+    def __call__(self, sample: mx.array) -> mx.array:
+        return self.linear_2(nn.silu(self.linear_1(sample)))
+
+
+class TimestepEmbedder(nn.Module):
+    """Sinusoids, then a small MLP."""
+
+    def __init__(self, embedding_dim: int) -> None:
+        super().__init__()
+        self.timestep_embedder = TimestepEmbedding(256, embedding_dim)
+
+    def __call__(self, timesteps: np.ndarray, hidden_dtype: mx.Dtype) -> mx.array:
+        return self.timestep_embedder(mx.array(get_timestep_embedding(timesteps)).astype(hidden_dtype))
+
+
+class AdaLayerNormSingle(nn.Module):
+    """Embeds timesteps and projects them to `embedding_coefficient` rows of modulation.
+
+    Reference component: `model/transformer/adaln.py`.
+    """
+
+    def __init__(self, embedding_dim: int, embedding_coefficient: int = 6) -> None:
+        super().__init__()
+        self.embedding_coefficient = embedding_coefficient
+        self.emb = TimestepEmbedder(embedding_dim)
+        self.linear = nn.Linear(embedding_dim, embedding_coefficient * embedding_dim)
+
+    def __call__(
+        self, timesteps: DistinctTimesteps, scale: float, hidden_dtype: mx.Dtype
+    ) -> tuple[Modulation, Modulation]:
+        """The modulation, and the embedded timestep that it is projected from (one coefficient).
+
+        `scale` multiplies the noise levels (1000: training counts them in thousandths).
+        """
+        embedded = self.emb(timesteps.values * np.float32(scale), hidden_dtype)
+        rows = self.linear(nn.silu(embedded)).reshape(len(embedded), self.embedding_coefficient, -1)
+        return Modulation(rows, timesteps.index), Modulation(embedded[:, None], timesteps.index)

@@ -1,0 +1,169 @@
+"""The audio-video diffusion transformer of LTX-2."""
+
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_core.errors import ConfigError, ShapeError
+from ltx_core.maths import to_denoised
+from ltx_core.perturbations import BatchedPerturbationConfig
+from ltx_core.types import Modality
+
+from ltx_models.transformer.adaln import AdaLayerNormSingle, get_ada_values
+from ltx_models.transformer.cache import TransformerCache
+from ltx_models.transformer.config import LTXModelConfig, StreamConfig
+from ltx_models.transformer.preprocess import check_modality, prepare_stream
+from ltx_models.transformer.text_projection import PixArtAlphaTextProjection
+from ltx_models.transformer.transformer import PREFIX, BasicAVTransformerBlock, modulate
+from ltx_models.transformer.transformer_args import TransformerArgs
+
+Velocities = tuple[mx.array | None, mx.array | None]
+
+
+class LTXModel(nn.Module):
+    """Predicts the velocities of video and audio tokens from noisy tokens and text.
+
+    Reference component: `model/transformer/model.py` of release 1.2.0. The attribute tree is that of official
+    checkpoints. A model with both streams also runs with one of them.
+
+    Attributes:
+        config: what it was built from.
+        eval_every: evaluate after that many blocks, 0 for never. Metal kills command buffers that run for
+            long, so a small number is right there; elsewhere one graph for the whole network is faster.
+    """
+
+    def __init__(self, config: LTXModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.eval_every = 0
+        if config.video:
+            self._init_stream("", config.video)
+            if config.use_keyframes_abs_pos_embedding:
+                self.keyframes_abs_pos_embedding = mx.zeros((1, config.video.dim))
+        if config.audio:
+            self._init_stream("audio_", config.audio)
+        if config.video and config.audio:
+            self.av_ca_video_scale_shift_adaln_single = AdaLayerNormSingle(config.video.dim, 4)
+            self.av_ca_audio_scale_shift_adaln_single = AdaLayerNormSingle(config.audio.dim, 4)
+            self.av_ca_a2v_gate_adaln_single = AdaLayerNormSingle(config.video.dim, 1)
+            self.av_ca_v2a_gate_adaln_single = AdaLayerNormSingle(config.audio.dim, 1)
+        self.transformer_blocks = [BasicAVTransformerBlock(config) for _ in range(config.num_layers)]
+
+    def _init_stream(self, prefix: str, sizes: StreamConfig) -> None:
+        config, dim = self.config, sizes.dim
+        self[f"{prefix}patchify_proj"] = nn.Linear(sizes.in_channels, dim)
+        if config.caption_channels is not None:
+            self[f"{prefix}caption_projection"] = PixArtAlphaTextProjection(config.caption_channels, dim)
+        self[f"{prefix}adaln_single"] = AdaLayerNormSingle(dim, config.adaln_embedding_coefficient)
+        if config.cross_attention_adaln and config.use_prompt_adaln_single:
+            self[f"{prefix}prompt_adaln_single"] = AdaLayerNormSingle(dim, 2)
+        self[f"{prefix}scale_shift_table"] = mx.zeros((2, dim))
+        self[f"{prefix}proj_out"] = nn.Linear(dim, sizes.out_channels)
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of transformer blocks."""
+        return len(self.transformer_blocks)
+
+    @property
+    def dtype(self) -> mx.Dtype:
+        """Dtype of the hidden states: that of weights which are never quantised."""
+        return self["scale_shift_table" if self.config.video else "audio_scale_shift_table"].dtype
+
+    def make_cache(self) -> TransformerCache:
+        """An empty cache for one generation: the calls of all its steps and guidance passes."""
+        return TransformerCache()
+
+    def __call__(
+        self,
+        video: Modality | None,
+        audio: Modality | None,
+        perturbations: BatchedPerturbationConfig | None = None,
+        cache: TransformerCache | None = None,
+    ) -> Velocities:
+        """Velocities of the video and of the audio tokens, each (B, T, out_channels) in the model's dtype.
+
+        Args:
+            video, audio: the streams; None for one that does not take part, and then returned as None.
+            perturbations: attentions to skip, per sample and block; None for none.
+            cache: from `make_cache`; None to compute everything anew.
+
+        Raises:
+            ConfigError: no stream, or one that the model lacks.
+            ShapeError: arrays whose sizes do not fit each other or this model.
+        """
+        video_args, audio_args = self.prepare(video, audio, cache)
+        (batch,) = {len(args.x) for args in (video_args, audio_args) if args}
+        if perturbations is None:
+            perturbations = BatchedPerturbationConfig.empty(batch)
+        elif len(perturbations.perturbations) != batch:
+            raise ShapeError(
+                f"perturbations are for {len(perturbations.perturbations)} samples, not for {batch}"
+            )
+        for index, block in enumerate(self.transformer_blocks):
+            video_args, audio_args = block(video_args, audio_args, perturbations, index, cache)
+            if self.eval_every and (index + 1) % self.eval_every == 0:
+                mx.eval([args.x for args in (video_args, audio_args) if args])
+        return (
+            self.process_output("video", video_args) if video_args else None,
+            self.process_output("audio", audio_args) if audio_args else None,
+        )
+
+    def prepare(
+        self, video: Modality | None, audio: Modality | None, cache: TransformerCache | None = None
+    ) -> tuple[TransformerArgs | None, TransformerArgs | None]:
+        """What the first block sees of each stream. Arguments and errors as in `__call__`."""
+        if video is None and audio is None:
+            raise ConfigError("there is neither a video nor an audio stream; give at least one")
+        if video is not None:
+            check_modality(self.config, "video", video)
+        if audio is not None:
+            check_modality(self.config, "audio", audio)
+        if video and audio and len(video.latent) != len(audio.latent):
+            raise ShapeError(f"{len(video.latent)} samples of video, {len(audio.latent)} of audio")
+        if cache is None:
+            cache = TransformerCache()
+        return (
+            prepare_stream(self, "video", video, audio, cache) if video else None,
+            prepare_stream(self, "audio", audio, video, cache) if audio else None,
+        )
+
+    def process_output(self, stream: str, args: TransformerArgs) -> mx.array:
+        """Velocities from the hidden states after the last block."""
+        prefix = PREFIX[stream]
+        shift, scale = get_ada_values(self[f"{prefix}scale_shift_table"], args.embedded_timestep, slice(0, 2))
+        x = modulate(mx.fast.layer_norm(args.x, None, None, self.config.norm_eps), scale, shift)
+        return self[f"{prefix}proj_out"](x)
+
+
+class X0Model:
+    """The same network, predicting clean tokens: x0 = x - velocity * timestep, for each token.
+
+    A conditioned token (timestep 0) comes back as it is. Reference component: `model.X0Model`.
+    """
+
+    def __init__(self, velocity_model: LTXModel) -> None:
+        self.velocity_model = velocity_model
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of transformer blocks."""
+        return self.velocity_model.num_blocks
+
+    def __call__(
+        self,
+        video: Modality | None,
+        audio: Modality | None,
+        perturbations: BatchedPerturbationConfig | None = None,
+        cache: TransformerCache | None = None,
+    ) -> Velocities:
+        """Clean video and audio tokens, in the dtype of the latents. Arguments and errors: `LTXModel`."""
+        velocities = self.velocity_model(video, audio, perturbations, cache)
+        video_x0, audio_x0 = (
+            None if modality is None or velocity is None else _denoise(modality, velocity)
+            for modality, velocity in zip((video, audio), velocities, strict=True)
+        )
+        return video_x0, audio_x0
+
+
+def _denoise(modality: Modality, velocity: mx.array) -> mx.array:
+    timesteps = modality.timesteps.reshape(len(modality.latent), -1, 1)
+    return to_denoised(modality.latent, velocity, timesteps)

@@ -15,7 +15,7 @@ def text(case: Case) -> Values:
     max_length, rows = case.args["max_length"], case.args["context_rows"]
     gemma = case.root / "gemma"
     tokens = Tokenizer(gemma, max_length).encode(case.args["prompt"])
-    hidden_states = load_gemma(gemma, mx.float32)(tokens.valid_ids)
+    hidden_states = load_gemma(gemma, mx.float32)(tokens.valid_ids, tokens.padding)
     processor = case.checkpoint.build("embeddings_processor", mx.float32, gemma=read_gemma_config(gemma))
     assert isinstance(processor, EmbeddingsProcessor)
     features = dict(zip(("video", "audio"), processor.text_embedding_projection(hidden_states), strict=True))
@@ -39,7 +39,7 @@ def text(case: Case) -> Values:
         recorded = case.outputs.get(f"{modality}_features")
         if recorded is not None and len(recorded) == max_length:
             # Recorded with the padding in front, which we do not compute: what the projection makes of zeros.
-            padding = _projection_of_zeros(processor, modality, max_length - tokens.valid_ids.shape[1])
+            padding = _projection_of_zeros(processor, modality, tokens.padding)
             values[f"{modality}_features"] = mx.concatenate([padding, features[modality][0]])
     return {name: value for name, value in values.items() if name in case.outputs}
 

@@ -36,11 +36,13 @@ class Tokens:
         input_ids: (1, max_length) int32, padded on the left.
         attention_mask: (1, max_length) int32, 1 for tokens of the prompt, 0 for padding.
         valid_ids: (1, n) int32, the ids without padding, as the text encoder takes them.
+        padding: number of padding tokens, which is the position of the first valid one.
     """
 
     input_ids: mx.array
     attention_mask: mx.array
     valid_ids: mx.array
+    padding: int
 
 
 class Tokenizer:
@@ -77,6 +79,7 @@ class Tokenizer:
             input_ids=mx.array([[self.pad_id] * pads + ids], dtype=mx.int32),
             attention_mask=mx.array([[0] * pads + [1] * len(ids)], dtype=mx.int32),
             valid_ids=mx.array([ids], dtype=mx.int32),
+            padding=pads,
         )
 
 

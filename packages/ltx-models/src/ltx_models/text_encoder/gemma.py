@@ -70,6 +70,16 @@ def sliding_window_mask(length: int, window: int) -> mx.array:
     return (distance >= 0) & (distance < window)
 
 
+class _Position:
+    """The position of the first token, in the form that mlx-lm takes: a cache, which keeps nothing here."""
+
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        return keys, values
+
+
 class GemmaTextModel(nn.Module):
     """The decoder of Gemma 3 with the tree of `language_model.model` in a Hugging Face checkpoint.
 
@@ -87,15 +97,16 @@ class GemmaTextModel(nn.Module):
         self.layers = [_make_layer(config, layer_type) for layer_type in config.layer_types]
         self.norm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
 
-    def __call__(self, input_ids: mx.array) -> list[mx.array]:
+    def __call__(self, input_ids: mx.array, offset: int = 0) -> list[mx.array]:
         """Hidden states of all layers.
 
-        Takes the valid tokens only: attention is causal and RoPE depends on distances alone, so padding in
-        front (which the reference computes) would change nothing but the work. Prompts of different length
-        are encoded one by one.
+        Takes the valid tokens only: attention is causal, so the padding in front that the reference computes
+        would change nothing but the work. Prompts of different length are encoded one by one.
 
         Args:
             input_ids: (B, T) integers, without padding.
+            offset: position of the first token, which is the number of padding tokens in the reference. Only
+                distances matter to RoPE: this reproduces the rounding of its angles, about 5e-6 in float32.
 
         Returns:
             `num_hidden_layers + 1` arrays (B, T, hidden_size): the scaled embedding, the output of each layer
@@ -120,9 +131,10 @@ class GemmaTextModel(nn.Module):
         window = self.config.sliding_window
         local_mask = "causal" if length <= window else sliding_window_mask(length, window)
 
+        position = _Position(offset)
         hidden_states = [x]
         for index, (layer, kind) in enumerate(zip(self.layers, self.config.layer_types, strict=True), 1):
-            x = layer(x, "causal" if kind == FULL else local_mask)
+            x = layer(x, "causal" if kind == FULL else local_mask, position)
             if self.eval_every and index % self.eval_every == 0:
                 mx.eval(x)
             hidden_states.append(x)

@@ -1,0 +1,98 @@
+"""Convolutions of videos, channels last, and their padding."""
+
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_core.device import backend
+from ltx_core.errors import ShapeError
+
+from ltx_models.video_vae.config import PaddingMode
+
+# Kernels index with 32 bits; larger arrays come out wrong without an error.
+MAX_ELEMENTS = 2**31
+
+
+def convolve(x: mx.array, weight: mx.array, bias: mx.array, padding: tuple[int, int, int]) -> mx.array:
+    """A convolution with stride 1 and zero padding, by the way that suits the device.
+
+    Args:
+        x: (B, F, H, W, C).
+        weight: (O, kt, kh, kw, C), in MLX's layout; (O, kh, kw, C) is applied to each frame.
+        bias: (O,).
+        padding: zeros on both sides of time, height and width.
+
+    Returns:
+        (B, F', H', W', O).
+
+    Raises:
+        ShapeError: if input or output would have 2^31 elements or more.
+    """
+    if weight.ndim == 4:
+        weight = weight[:, None]
+    positions = x.size // x.shape[-1]
+    if positions * max(x.shape[-1], weight.shape[0]) >= MAX_ELEMENTS:
+        raise ShapeError(
+            f"a convolution of {x.shape} to {weight.shape[0]} channels has 2^31 elements or more: "
+            "encode or decode in tiles (tiling_config)"
+        )
+    # Per tap, `_convolve_rows` copies O x C weights, the built-in CPU convolution positions x C inputs.
+    if backend() == "cpu" and positions > 2 * weight.shape[0]:
+        x = mx.pad(x, [(0, 0), *((size, size) for size in padding), (0, 0)])
+        return _convolve_rows(x, weight) + bias
+    return mx.conv3d(x, weight, padding=padding) + bias
+
+
+def _convolve_rows(x: mx.array, weight: mx.array) -> mx.array:
+    """A convolution without padding as one matrix product per tap of the kernel.
+
+    MLX's own on CPUs first copies the window of every position, 27 times its input: slow, and more memory
+    than there is for a clip. Here nothing is copied. Seen as a matrix (positions, C), what a tap sees is the
+    same matrix from a later row on. Windows that wrap around an edge are computed too, and cut off.
+    """
+    batch, frames, height, width, channels = x.shape
+    out_channels, *kernel, _ = weight.shape
+    taps = mx.contiguous(weight.reshape(out_channels, -1, channels).transpose(1, 0, 2))
+    offsets = [
+        (t * height + h) * width + w
+        for t in range(kernel[0])
+        for h in range(kernel[1])
+        for w in range(kernel[2])
+    ]
+    rows = x.reshape(-1, channels)
+    count = rows.shape[0] - offsets[-1]
+    out = rows[:count] @ taps[0].T
+    for tap, offset in zip(taps[1:], offsets[1:], strict=True):
+        out = mx.addmm(out, rows[offset : offset + count], tap.T)
+    out = mx.pad(out, [(0, offsets[-1]), (0, 0)]).reshape(batch, frames, height, width, out_channels)
+    return out[:, : frames - kernel[0] + 1, : height - kernel[1] + 1, : width - kernel[2] + 1]
+
+
+def _reflect(x: mx.array) -> mx.array:
+    """One more row and column on each side: those next to the outermost, mirrored."""
+    if min(x.shape[2:4]) < 2:
+        raise ShapeError(f"reflect padding needs at least 2 x 2 positions, got {x.shape[2]} x {x.shape[3]}")
+    x = mx.concatenate([x[:, :, 1:2], x, x[:, :, -2:-1]], axis=2)
+    return mx.concatenate([x[..., 1:2, :], x, x[..., -2:-1, :]], axis=3)
+
+
+class CausalConv3d(nn.Module):
+    """3 x 3 x 3 convolution that repeats the frames at the ends and pads height and width by `padding_mode`.
+
+    (B, F, H, W, C) -> (B, F, H, W, O).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, padding_mode: PaddingMode) -> None:
+        super().__init__()
+        self.padding_mode = padding_mode
+        self.conv = nn.Conv3d(in_channels, out_channels, 3)
+
+    def __call__(self, x: mx.array, causal: bool) -> mx.array:
+        """With `causal`, a frame depends on itself and the two before it; else on one to each side.
+
+        Raises:
+            ShapeError: reflect padding of less than 2 x 2, or 2^31 elements and more.
+        """
+        first, last = x[:, :1], x[:, -1:]
+        x = mx.concatenate([first, first, x] if causal else [first, x, last], axis=1)
+        if self.padding_mode == "zeros":
+            return convolve(x, self.conv.weight, self.conv.bias, (0, 1, 1))
+        return convolve(_reflect(x), self.conv.weight, self.conv.bias, (0, 0, 0))

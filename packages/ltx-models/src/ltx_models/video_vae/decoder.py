@@ -1,0 +1,126 @@
+"""Latents to pixels."""
+
+from collections.abc import Iterator
+
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_core.errors import ShapeError
+
+from ltx_models.video_vae.blending import Coordinates, stream_tiles
+from ltx_models.video_vae.blocks import DepthToSpaceUpsample, UNetMidBlock3D, norm_act
+from ltx_models.video_vae.config import VideoVAEConfig
+from ltx_models.video_vae.convolution import CausalConv3d
+from ltx_models.video_vae.ops import PerChannelStatistics, unpatchify
+from ltx_models.video_vae.tile_grid import prepare_tiles_for_decoding
+from ltx_models.video_vae.tiling import TileSizeConfig
+
+
+class VideoDecoder(nn.Module):
+    """The convolutional decoder; F latent frames become 8 (F - 1) + 1 pixel frames.
+
+    Attributes:
+        per_channel_statistics: of the latent channels.
+        video_downscale_factors: pixels per latent.
+        eval_every: evaluate after every so many blocks; 0: never. Keeps command buffers short on Metal.
+    """
+
+    def __init__(self, config: VideoVAEConfig) -> None:
+        """Raises ConfigError if the channels of the config's blocks do not fit together."""
+        super().__init__()
+        self.config = config
+        self.video_downscale_factors = config.scale_factors
+        self.eval_every = 0
+        self.per_channel_statistics = PerChannelStatistics(config.latent_channels)
+        padding, channels = config.decoder_padding, config.decoder_in_channels
+        self.conv_in = CausalConv3d(config.latent_channels, channels, padding)
+        self.up_blocks: list[UNetMidBlock3D | DepthToSpaceUpsample] = []
+        for block in config.decoder_blocks:
+            if block.name == "res_x":
+                self.up_blocks.append(UNetMidBlock3D(channels, block.num_layers, padding))
+            else:
+                out_channels = channels // block.multiplier
+                self.up_blocks.append(
+                    DepthToSpaceUpsample(channels, out_channels, block.stride, block.residual, padding)
+                )
+                channels = out_channels
+        self.conv_out = CausalConv3d(channels, config.out_channels * config.patch_size**2, padding)
+
+    def __call__(self, sample: mx.array) -> mx.array:
+        """Decode normalised latents in one piece.
+
+        Args:
+            sample: (B, C, F, H, W).
+
+        Returns:
+            Pixels (B, 3, 8 (F - 1) + 1, 32 H, 32 W), nominally in [-1, 1] but not clamped, in the dtype of
+            the latents.
+
+        Raises:
+            ShapeError: other axes; less than 2 x 2 latents where the config pads by reflection; so many that
+                an array would have 2^31 elements, which tiles avoid.
+        """
+        self._check(sample)
+        x = self.per_channel_statistics.un_normalize(sample.astype(self.conv_in.conv.weight.dtype))
+        causal = self.config.causal_decoder
+        x = self.conv_in(x.transpose(0, 2, 3, 4, 1), causal)
+        for index, block in enumerate(self.up_blocks, start=1):
+            x = block(x, causal)
+            if self.eval_every and index % self.eval_every == 0:
+                mx.eval(x)
+        x = self.conv_out(norm_act(x), causal)
+        return unpatchify(x, self.config.patch_size).astype(sample.dtype)
+
+    def tiled_decode(self, latent: mx.array, tiling_config: TileSizeConfig) -> Iterator[mx.array]:
+        """Decode in tiles that are blended.
+
+        Yields:
+            Chunks (B, 3, f, H, W) that follow each other in time, evaluated; the first may be empty.
+
+        Raises:
+            ShapeError: as when called.
+            ConfigError: tile sizes that do not fit the latent grid.
+        """
+        self._check(latent)
+        grid = prepare_tiles_for_decoding(latent.shape[2:], tiling_config, self.video_downscale_factors)
+
+        def decode(tile: Coordinates) -> mx.array:
+            return self(latent[:, :, *tile])
+
+        return stream_tiles(grid, decode, latent.dtype)
+
+    def decode_video(
+        self, latent: mx.array, tiling_config: TileSizeConfig | None = None
+    ) -> Iterator[mx.array]:
+        """Decode one clip to frames as media files have them.
+
+        Args:
+            latent: normalised, (1, C, F, H, W).
+            tiling_config: sizes of the tiles; None: in one piece.
+
+        Yields:
+            Chunks (f, H, W, 3) in [0, 1] in the dtype of the latent, evaluated.
+
+        Raises:
+            ShapeError, ConfigError: as `tiled_decode`; ShapeError for more than one clip.
+        """
+        if latent.shape[0] != 1:
+            raise ShapeError(f"decode_video takes one clip at a time, got a batch of {latent.shape[0]}")
+        chunks = iter([self(latent)]) if tiling_config is None else self.tiled_decode(latent, tiling_config)
+        return (_to_frames(chunk) for chunk in chunks if chunk.shape[2])
+
+    def _check(self, latent: mx.array) -> None:
+        channels = self.config.latent_channels
+        if latent.ndim != 5 or latent.shape[1] != channels or 0 in latent.shape:
+            raise ShapeError(f"the video decoder takes latents (B, {channels}, F, H, W), got {latent.shape}")
+
+
+def _to_frames(pixels: mx.array) -> mx.array:
+    """(1, 3, f, H, W) in [-1, 1] to (f, H, W, 3) in [0, 1]."""
+    frames = mx.clip((pixels[0].transpose(1, 2, 3, 0) + 1) / 2, 0, 1)
+    mx.eval(frames)
+    return frames
+
+
+def to_uint8(frames: mx.array) -> mx.array:
+    """Frames in [0, 1] as bytes: times 255, truncated."""
+    return (frames.astype(mx.float32) * 255).astype(mx.uint8)

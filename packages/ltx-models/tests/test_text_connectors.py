@@ -95,6 +95,8 @@ def test_contexts_are_normed_and_long_enough(section: dict[str, Any], audio_widt
     states = [mx.random.normal((1, 3, GEMMA_WIDTH), key=mx.random.key(i)) for i in range(4)]
     network = processor(section)
     for length in (128, 256, 128):
+        network.eval_every += 1
+        assert network.audio_embeddings_connector.eval_every == network.eval_every
         video, audio = network.process_hidden_states(states, length)
         assert video.shape == (1, length, 12)
         assert audio.shape == (1, length, audio_width)

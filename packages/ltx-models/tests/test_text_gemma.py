@@ -35,10 +35,10 @@ def flat_config(**changes: Any) -> dict[str, Any]:
     return {"model_type": "gemma3_text", **SIZES, **changes}
 
 
-def random_model(config: GemmaConfig, seed: int, eval_every: int = 1) -> tuple[GemmaTextModel, Weights]:
+def random_model(config: GemmaConfig, seed: int) -> tuple[GemmaTextModel, Weights]:
     """A network with random weights, and the same weights by name in float64."""
     rng = np.random.default_rng(seed)
-    model = GemmaTextModel(config, eval_every)
+    model = GemmaTextModel(config)
     weights: Weights = {}
     for name, parameter in tree_flatten(model.parameters()):
         scale = 0.3 if "norm" in name else 1.0 if "embed" in name else parameter.shape[-1] ** -0.5
@@ -130,7 +130,8 @@ def test_valid_rows_are_those_of_the_padded_reference(
             sliding_window_pattern=pattern,
         )
     )
-    model, weights = random_model(config, seed, eval_every)
+    model, weights = random_model(config, seed)
+    model.eval_every = eval_every
     ids = np.random.default_rng(seed).integers(0, config.vocab_size, length)
     padded = np.concatenate([np.zeros(padding, ids.dtype), ids])
     want = reference(config, weights, padded, np.arange(len(padded)) >= padding)

@@ -111,15 +111,15 @@ class BasicTransformerBlock1D(nn.Module):
 class Embeddings1DConnector(nn.Module):
     """Fills the positions behind the text with learned registers, then attends among all positions.
 
-    Args:
-        config: sizes.
-        eval_every: evaluate after this many blocks; 0 leaves the evaluation to the caller.
+    Attributes:
+        config: what the network was built from.
+        eval_every: evaluate after this many blocks, to keep command buffers short on a GPU; 0 stays lazy.
     """
 
-    def __init__(self, config: ConnectorConfig, eval_every: int = 1) -> None:
+    def __init__(self, config: ConnectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.eval_every = eval_every
+        self.eval_every = 0
         self.transformer_1d_blocks = [BasicTransformerBlock1D(config) for _ in range(config.num_layers)]
         self.learnable_registers = mx.zeros((NUM_LEARNABLE_REGISTERS, config.inner_dim))
         self._tables: FreqsCis | None = None

@@ -112,13 +112,9 @@ class EmbeddingsProcessor(nn.Module):
 
     Attributes follow the prefixes in an official checkpoint: `text_embedding_projection` and, below
     `model.diffusion_model`, `video_embeddings_connector` and `audio_embeddings_connector`.
-
-    Args:
-        config: sizes and features.
-        eval_every: evaluate after this many blocks of a connector; 0 leaves the evaluation to the caller.
     """
 
-    def __init__(self, config: EmbeddingsProcessorConfig, eval_every: int = 1) -> None:
+    def __init__(self, config: EmbeddingsProcessorConfig) -> None:
         super().__init__()
         num_layers = config.gemma_layers + 1
         self.text_embedding_projection: FeatureExtractorV1 | FeatureExtractorV2
@@ -128,8 +124,17 @@ class EmbeddingsProcessor(nn.Module):
             )
         else:
             self.text_embedding_projection = FeatureExtractorV1(config.gemma_width, num_layers)
-        self.video_embeddings_connector = Embeddings1DConnector(config.video, eval_every)
-        self.audio_embeddings_connector = Embeddings1DConnector(config.audio, eval_every)
+        self.video_embeddings_connector = Embeddings1DConnector(config.video)
+        self.audio_embeddings_connector = Embeddings1DConnector(config.audio)
+
+    @property
+    def eval_every(self) -> int:
+        """As `Embeddings1DConnector.eval_every`, of both connectors."""
+        return self.video_embeddings_connector.eval_every
+
+    @eval_every.setter
+    def eval_every(self, blocks: int) -> None:
+        self.video_embeddings_connector.eval_every = self.audio_embeddings_connector.eval_every = blocks
 
     def process_hidden_states(
         self, hidden_states: Sequence[mx.array], max_length: int = 1024

@@ -83,16 +83,15 @@ class _Position:
 class GemmaTextModel(nn.Module):
     """The decoder of Gemma 3 with the tree of `language_model.model` in a Hugging Face checkpoint.
 
-    Args:
-        config: sizes.
-        eval_every: evaluate after this many layers, so that no single command buffer grows too long for
-            Metal's watchdog; 0 leaves the evaluation to the caller.
+    Attributes:
+        config: what the network was built from.
+        eval_every: evaluate after this many layers, to keep command buffers short on a GPU; 0 stays lazy.
     """
 
-    def __init__(self, config: GemmaConfig, eval_every: int = 1) -> None:
+    def __init__(self, config: GemmaConfig) -> None:
         super().__init__()
         self.config = config
-        self.eval_every = eval_every
+        self.eval_every = 0
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = [_make_layer(config, layer_type) for layer_type in config.layer_types]
         self.norm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)

@@ -66,10 +66,11 @@ class AudioVAEConfig:
         check_config_value(network, "causality_axis", "height")
         check_config_value(network, "double_z", True)
         check_config_value(network, "resamp_with_conv", True)
-        if network.get("attn_resolutions"):
-            raise ConfigError(f"config key 'attn_resolutions' is {network['attn_resolutions']!r}; supported: []")
+        if attention := network.get("attn_resolutions"):
+            raise ConfigError(f"config key 'attn_resolutions' is {attention!r}; supported: []")
         # Absent means true to the reference, and would need weights that no released checkpoint has.
-        check_config_value({"mid_block_add_attention": True} | dict(network), "mid_block_add_attention", False)
+        if network.get("mid_block_add_attention", True):
+            raise ConfigError("config key 'mid_block_add_attention' is true or absent; supported: false")
 
         mel_bins = (
             network.get("mel_bins")
@@ -80,7 +81,9 @@ class AudioVAEConfig:
             raise ConfigError(f"config key 'mel_bins' is {mel_bins!r}; supported: a multiple of 4")
         ch_mult = tuple(network.get("ch_mult", (1, 2, 4)))
         if 2 ** (len(ch_mult) - 1) != LATENT_DOWNSAMPLE_FACTOR:
-            raise ConfigError(f"config key 'ch_mult' is {ch_mult!r}; supported: three levels, a 4 x 4 reduction")
+            raise ConfigError(
+                f"config key 'ch_mult' is {ch_mult!r}; supported: three levels (4 x 4 reduction)"
+            )
         return cls(
             ch=network.get("ch", 128),
             ch_mult=ch_mult,

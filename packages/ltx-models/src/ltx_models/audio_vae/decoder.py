@@ -49,7 +49,9 @@ class AudioDecoder(nn.Module):
         """
         channels, bins = self.config.z_channels, self.config.latent_bins
         if sample.ndim != 4 or sample.shape[1] != channels or sample.shape[3] != bins or not sample.shape[2]:
-            raise ShapeError(f"the audio decoder takes latents (B, {channels}, T, {bins}), got {sample.shape}")
+            raise ShapeError(
+                f"the audio decoder takes latents (B, {channels}, T, {bins}), got {sample.shape}"
+            )
         x = self.per_channel_statistics.un_normalize_latent(sample)
         x = x.transpose(0, 2, 3, 1).astype(self.conv_in.conv.weight.dtype)
         x = self.mid(self.conv_in(x))

@@ -4,6 +4,7 @@ Time is causal: an output frame sees its own and earlier input frames only.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -93,7 +94,7 @@ class Level(nn.Module):
     def __init__(self, widths: Sequence[int]) -> None:
         """`widths`: channels before the first block and after each one."""
         super().__init__()
-        self.block = [ResnetBlock(*pair) for pair in zip(widths[:-1], widths[1:], strict=True)]
+        self.block = [ResnetBlock(*pair) for pair in pairwise(widths)]
 
     def __call__(self, x: mx.array) -> mx.array:
         for block in self.block:

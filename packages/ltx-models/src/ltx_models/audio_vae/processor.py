@@ -9,7 +9,7 @@ from ltx_core.types import Audio
 
 from ltx_models.audio_vae.config import AudioVAEConfig
 from ltx_models.audio_vae.mel import mel_filter_bank
-from ltx_models.audio_vae.resample import resample
+from ltx_models.audio_vae.resampling import resample
 
 FLOOR = 1e-5
 """Magnitudes below this count as silence; its logarithm is about -11.5."""

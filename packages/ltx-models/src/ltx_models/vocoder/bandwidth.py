@@ -19,7 +19,7 @@ class STFT(nn.Module):
         self.forward_basis = mx.zeros((2 * (n_fft // 2 + 1), 1, n_fft))
 
     def __call__(self, waveform: mx.array) -> mx.array:
-        """Magnitudes (N, samples / hop, n_fft // 2 + 1) of (N, samples); a frame sees no later sample than its hop."""
+        """Magnitudes (N, samples / hop, n_fft // 2 + 1) of (N, samples); a frame ends with its hop."""
         basis = self.forward_basis
         past = max(0, basis.shape[-1] - self.hop_length)
         x = mx.pad(waveform, [(0, 0), (past, 0)])[..., None]
@@ -44,7 +44,7 @@ class MelSTFT(nn.Module):
 
 
 class VocoderWithBWE(nn.Module):
-    """Vocoder at a low rate, and what `bwe_generator` hears above its band in the mel spectrogram of the result.
+    """A vocoder at a low rate, and the band above it, predicted from the mel spectrogram of its waveform.
 
     Computes in float32. Attributes carry the official checkpoint's names.
 

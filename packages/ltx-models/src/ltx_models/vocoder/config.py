@@ -90,22 +90,22 @@ class GeneratorConfig:
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ConfigError(
-                    f"config key 'upsample_kernel_sizes' has {kernel} for the rate {rate}; supported: the rate "
-                    "plus an even number, which makes the length exactly that many times longer"
+                    f"config key 'upsample_kernel_sizes' has {kernel} for the rate {rate}; supported: the "
+                    "rate plus an even number, which makes the length an exact multiple"
                 )
         if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes):
             raise ConfigError(
-                f"config keys 'resblock_kernel_sizes' {self.resblock_kernel_sizes} and 'resblock_dilation_sizes' "
-                f"{self.resblock_dilation_sizes} must have the same length"
+                f"config keys 'resblock_kernel_sizes' {self.resblock_kernel_sizes} and "
+                f"'resblock_dilation_sizes' {self.resblock_dilation_sizes} must have the same length"
             )
         if any(kernel % 2 == 0 for kernel in self.resblock_kernel_sizes):
             raise ConfigError(
                 f"config key 'resblock_kernel_sizes' is {self.resblock_kernel_sizes}; supported: odd kernels"
             )
-        if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
+        if self.upsample_initial_channel < 2 ** len(self.upsample_rates):
             raise ConfigError(
-                f"config key 'upsample_initial_channel' is {self.upsample_initial_channel}; supported: what can "
-                f"be halved {len(self.upsample_rates)} times"
+                f"config key 'upsample_initial_channel' is {self.upsample_initial_channel}; supported: from "
+                f"{2 ** len(self.upsample_rates)}, to be halved {len(self.upsample_rates)} times"
             )
 
 
@@ -137,7 +137,7 @@ class BandwidthExtensionConfig:
         """From the `bwe` part of a nested vocoder section.
 
         Raises:
-            ConfigError: for a missing key, rates that are no multiple, or a generator that does not match them.
+            ConfigError: for a missing key, rates that are no multiple, or a generator that does not match.
         """
         required = ("n_fft", "hop_length", "input_sampling_rate", "output_sampling_rate")
         if missing := [key for key in required if key not in section]:

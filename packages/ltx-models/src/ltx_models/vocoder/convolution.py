@@ -22,7 +22,7 @@ def conv1d(x: mx.array, weight: mx.array, *, padding: int = 0, dilation: int = 1
     """
     if mx.default_device() != mx.cpu:
         return mx.conv1d(x, weight, padding=padding, dilation=dilation)
-    # A sum of matrix products, one per tap: no unfolded copy of the input, and any dilation is only an offset.
+    # A sum of matrix products, one per tap: no unfolded copy of the input, and dilation is only an offset.
     x = mx.pad(x, [(0, 0), (padding, padding), (0, 0)])
     taps = weight.shape[1]
     length = x.shape[1] - dilation * (taps - 1)

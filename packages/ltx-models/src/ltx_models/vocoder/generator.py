@@ -13,7 +13,7 @@ from ltx_models.vocoder.convolution import Conv1d, ConvTranspose1d
 class Vocoder(nn.Module):
     """HiFi-GAN or, with AMP blocks, BigVGAN. Attributes carry the official checkpoint's names.
 
-    Computes in float32 whatever the dtype of the input: rounding adds up over a hundred convolutions in a row.
+    Computes in float32 whatever the dtype of the input: rounding adds up over a hundred convolutions.
 
     Attributes:
         config: what the network was built from.

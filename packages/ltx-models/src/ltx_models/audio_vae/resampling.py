@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import mlx.core as mx
 import numpy as np
-
 from ltx_core.errors import ShapeError
 
 LOWPASS_FILTER_WIDTH = 6
@@ -25,12 +24,15 @@ def sinc_kernels(original: int, target: int) -> tuple[np.ndarray, int]:
     """
     cutoff = min(original, target) * ROLLOFF
     width = math.ceil(LOWPASS_FILTER_WIDTH * original / cutoff)
-    inputs = np.arange(-width, width + original) / original
-    outputs = np.arange(target)[:, None] / target
-    t = np.clip((inputs - outputs) * cutoff, -LOWPASS_FILTER_WIDTH, LOWPASS_FILTER_WIDTH)
-    window = np.cos(t * np.pi / LOWPASS_FILTER_WIDTH / 2) ** 2
-    kernels = np.sinc(t) * window * (cutoff / original)
-    return kernels.astype(np.float32), width
+    # float32 throughout, as torchaudio has it: its rounding of t, magnified by the cutoff, moves the filters
+    # by up to 1e-5, and it is what the network was trained behind.
+    inputs = np.arange(-width, width + original, dtype=np.float32) / np.float32(original)
+    outputs = np.arange(0, -target, -1, dtype=np.float32)[:, None] / np.float32(target)
+    t = np.clip((outputs + inputs) * np.float32(cutoff), -LOWPASS_FILTER_WIDTH, LOWPASS_FILTER_WIDTH)
+    window = np.cos(t * np.float32(math.pi) / LOWPASS_FILTER_WIDTH / 2) ** 2
+    angle = t * np.float32(math.pi)
+    sinc = np.where(angle == 0, np.float32(1), np.sin(angle) / np.where(angle == 0, np.float32(1), angle))
+    return sinc * (window * np.float32(cutoff / original)), width
 
 
 def resample(waveform: mx.array, original_rate: int, target_rate: int) -> mx.array:

@@ -34,7 +34,7 @@ def check_modality(config: LTXModelConfig, stream: str, modality: Modality) -> N
     expected: dict[str, list[tuple[int, ...]]] = {
         "latent": [(batch, length, sizes.in_channels)],
         "sigma": [(batch,), (1,)],
-        "timesteps": [(batch, length, 1), (batch, length), (batch, 1)],
+        "timesteps": [(batch, length, 1), (batch, length), (batch, 1, 1), (batch, 1)],
         "positions": [(batch, len(sizes.max_pos), length, 2)],
         "context": [(batch, modality.context.shape[-2], config.caption_channels or sizes.dim)],
     }

@@ -1,0 +1,75 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685), fused into the weights of a network."""
+
+from collections.abc import Mapping, Sequence
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+
+from ltx_loaders.errors import LoaderError
+
+PREFIX = "diffusion_model."
+SUFFIXES = {".lora_A.weight": "A", ".lora_B.weight": "B"}
+
+Factors = dict[str, dict[str, mx.array]]
+
+
+def _factors(tensors: Mapping[str, mx.array]) -> Factors:
+    """Factors {"A": (rank, in), "B": (out, rank)} by the name of the weight that they change."""
+    factors: Factors = {}
+    foreign = []
+    for key, tensor in tensors.items():
+        suffix = next((suffix for suffix in SUFFIXES if key.endswith(suffix)), None)
+        if suffix is None or not key.startswith(PREFIX):
+            foreign.append(key)
+            continue
+        name = key[len(PREFIX) : -len(suffix)] + ".weight"
+        factors.setdefault(name, {})[SUFFIXES[suffix]] = tensor
+    if foreign:
+        raise LoaderError(
+            f"{len(foreign)} tensors are not in the official LoRA format ({', '.join(sorted(foreign)[:3])}); "
+            f"expected {PREFIX}<module>.lora_A.weight and .lora_B.weight"
+        )
+    return factors
+
+
+def fuse_loras(module: nn.Module, loras: Sequence[tuple[Mapping[str, mx.array], float]]) -> int:
+    """Add W + strength * B A to the weights of a network; nothing is computed yet.
+
+    Args:
+        module: a network whose weights have their official names and are not quantised.
+        loras: for each LoRA its tensors, in the official format (there is no alpha), and its strength. Deltas
+            of several are summed in float32, and the sum is rounded once to the weight's dtype.
+
+    Returns:
+        The number of pairs of factors that were applied; a LoRA of strength 0 applies none.
+
+    Raises:
+        LoaderError: foreign tensors, a LoRA without any pair, factors that belong to no weight of the network
+            or do not fit it. The network is then unchanged.
+    """
+    weights = dict(tree_flatten(module.parameters()))
+    fused: dict[str, mx.array] = {}
+    applied = 0
+    for tensors, strength in loras:
+        factors = _factors(tensors)
+        if not factors:
+            raise LoaderError("a LoRA holds no tensors: there is nothing to apply")
+        problems = []
+        for name, pair in factors.items():
+            weight, a, b = weights.get(name), pair.get("A"), pair.get("B")
+            if weight is None:
+                problems.append(f"{name} is no weight of this network")
+            elif a is None or b is None:
+                problems.append(f"{name} has one of its two factors only")
+            elif weight.shape != (b.shape[0], a.shape[-1]) or a.shape[0] != b.shape[-1]:
+                problems.append(f"{name} is {weight.shape}, its factors are {a.shape} and {b.shape}")
+            elif strength:
+                delta = (strength * b.astype(mx.float32)) @ a.astype(mx.float32)
+                fused[name] = fused.get(name, weight.astype(mx.float32)) + delta
+                applied += 1
+        if problems:
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise LoaderError(f"the LoRA is for another network: {'; '.join(problems[:3])}{more}")
+    module.load_weights([(name, w.astype(weights[name].dtype)) for name, w in fused.items()], strict=False)
+    return applied

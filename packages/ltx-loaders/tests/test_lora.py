@@ -1,0 +1,92 @@
+"""LoRA fusion on a network of two linears."""
+
+import ltx_core  # noqa: F401  (BLAS before mlx)
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ltx_loaders.errors import LoaderError
+from ltx_loaders.lora import fuse_loras
+
+
+class Network(nn.Module):
+    def __init__(self, dtype: mx.Dtype = mx.float32) -> None:
+        super().__init__()
+        self.to_q = nn.Linear(4, 6)
+        self.to_out = [nn.Linear(6, 4)]
+        self.set_dtype(dtype)
+
+
+def lora(seed: int, rank: int = 2, names: tuple[str, ...] = ("to_q", "to_out.0")) -> dict[str, mx.array]:
+    sizes = {"to_q": (6, 4), "to_out.0": (4, 6)}
+    tensors = {}
+    for index, name in enumerate(names):
+        key = mx.random.key(10 * seed + index)
+        out, into = sizes[name]
+        tensors[f"diffusion_model.{name}.lora_A.weight"] = mx.random.normal((rank, into), key=key)
+        tensors[f"diffusion_model.{name}.lora_B.weight"] = mx.random.normal((out, rank), key=key)
+    return tensors
+
+
+def delta(tensors: dict[str, mx.array], name: str) -> mx.array:
+    return tensors[f"diffusion_model.{name}.lora_B.weight"] @ tensors[f"diffusion_model.{name}.lora_A.weight"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(strengths=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=3), rank=st.integers(1, 4))
+def test_deltas_add_up(strengths: list[float], rank: int) -> None:
+    network = Network()
+    weight, bias = network.to_q.weight, network.to_q.bias
+    loras = [(lora(seed, rank), strength) for seed, strength in enumerate(strengths)]
+    assert fuse_loras(network, loras) == 2 * sum(strength != 0 for strength in strengths)
+    want = weight + sum(strength * delta(tensors, "to_q") for tensors, strength in loras)
+    np.testing.assert_allclose(network.to_q.weight, want, atol=1e-4)
+    np.testing.assert_array_equal(network.to_q.bias, bias)
+
+
+def test_the_sum_is_rounded_once() -> None:
+    network = Network(mx.bfloat16)
+    weight = network.to_q.weight.astype(mx.float32)
+    one, two = lora(1, names=("to_q",)), lora(2, names=("to_q",))
+    assert fuse_loras(network, [(one, 0.1), (two, 0.2)]) == 2
+    want = weight + 0.1 * delta(one, "to_q") + 0.2 * delta(two, "to_q")
+    assert network.to_q.weight.dtype == mx.bfloat16
+    np.testing.assert_allclose(network.to_q.weight.astype(mx.float32), want, rtol=2**-8, atol=1e-6)
+
+
+def test_nothing_to_fuse_changes_nothing() -> None:
+    network = Network()
+    weight = network.to_q.weight
+    assert fuse_loras(network, []) == 0
+    assert fuse_loras(network, [(lora(0), 0.0)]) == 0
+    np.testing.assert_array_equal(network.to_q.weight, weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: {}, "no tensors"),
+        (
+            lambda tensors: {key.replace("to_q", "to_k"): value for key, value in tensors.items()},
+            "to_k.weight is no",
+        ),
+        (
+            lambda tensors: {key: value for key, value in tensors.items() if "lora_B" not in key},
+            "one of its two",
+        ),
+        (lambda tensors: {key: value.T for key, value in tensors.items()}, "its factors are"),
+        (
+            lambda tensors: {key.removeprefix("diffusion_model."): value for key, value in tensors.items()},
+            "official",
+        ),
+        (lambda tensors: tensors | {"diffusion_model.to_q.alpha": mx.array(1.0)}, "official LoRA format"),
+    ],
+)
+def test_a_lora_for_something_else_is_refused_and_nothing_changes(change, message) -> None:
+    network = Network()
+    weight = network.to_q.weight
+    with pytest.raises(LoaderError, match=message):
+        fuse_loras(network, [(lora(0), 1.0), (change(lora(1)), 1.0)])
+    np.testing.assert_array_equal(network.to_q.weight, weight)

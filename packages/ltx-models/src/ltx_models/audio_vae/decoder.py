@@ -6,7 +6,7 @@ from ltx_core.errors import ShapeError
 from ltx_core.types import Audio
 
 from ltx_models.audio_vae.config import AudioVAEConfig
-from ltx_models.audio_vae.layers import CausalConv2d, MidBlock, UpLevel, pixel_norm
+from ltx_models.audio_vae.layers import CausalConv2d, MidBlock, UpLevel, pixel_norm, run_steps
 from ltx_models.audio_vae.statistics import PerChannelStatistics
 from ltx_models.vocoder import Vocoder, VocoderWithBWE
 
@@ -16,7 +16,7 @@ class AudioDecoder(nn.Module):
 
     Attributes:
         config: what the network was built from.
-        eval_every: evaluate after this many levels, to keep command buffers short on a GPU; 0 stays lazy.
+        eval_every: evaluate after this many blocks, to keep command buffers short on a GPU; 0 stays lazy.
     """
 
     def __init__(self, config: AudioVAEConfig) -> None:
@@ -54,11 +54,8 @@ class AudioDecoder(nn.Module):
             )
         x = self.per_channel_statistics.un_normalize_latent(sample)
         x = x.transpose(0, 2, 3, 1).astype(self.conv_in.conv.weight.dtype)
-        x = self.mid(self.conv_in(x))
-        for index, level in enumerate(reversed(self.up), start=1):
-            x = level(x)
-            if self.eval_every and index % self.eval_every == 0:
-                mx.eval(x)
+        steps = [step for level in [self.mid, *reversed(self.up)] for step in level.steps()]
+        x = run_steps(steps, self.conv_in(x), self.eval_every)
         x = self.conv_out(nn.silu(pixel_norm(x)))
         return x.transpose(0, 3, 1, 2)
 

@@ -6,7 +6,7 @@ from ltx_core.errors import ShapeError
 from ltx_core.types import Audio
 
 from ltx_models.audio_vae.config import AudioVAEConfig
-from ltx_models.audio_vae.layers import CausalConv2d, DownLevel, MidBlock, pixel_norm
+from ltx_models.audio_vae.layers import CausalConv2d, DownLevel, MidBlock, pixel_norm, run_steps
 from ltx_models.audio_vae.processor import AudioProcessor
 from ltx_models.audio_vae.statistics import PerChannelStatistics
 
@@ -16,7 +16,7 @@ class AudioEncoder(nn.Module):
 
     Attributes:
         config: what the network was built from.
-        eval_every: evaluate after this many levels, to keep command buffers short on a GPU; 0 stays lazy.
+        eval_every: evaluate after this many blocks, to keep command buffers short on a GPU; 0 stays lazy.
     """
 
     def __init__(self, config: AudioVAEConfig) -> None:
@@ -53,12 +53,9 @@ class AudioEncoder(nn.Module):
                 f"the audio encoder takes a log-mel (B, {channels}, frames, {bins}), got {spectrogram.shape}"
             )
         x = spectrogram.transpose(0, 2, 3, 1).astype(self.conv_in.conv.weight.dtype)
-        x = self.conv_in(x)
-        for index, level in enumerate(self.down, start=1):
-            x = level(x)
-            if self.eval_every and index % self.eval_every == 0:
-                mx.eval(x)
-        x = self.conv_out(nn.silu(pixel_norm(self.mid(x))))
+        steps = [step for level in [*self.down, self.mid] for step in level.steps()]
+        x = run_steps(steps, self.conv_in(x), self.eval_every)
+        x = self.conv_out(nn.silu(pixel_norm(x)))
         means = x[..., : config.z_channels].transpose(0, 3, 1, 2).astype(mx.float32)
         return self.per_channel_statistics.normalize_latent(means)
 

@@ -3,7 +3,7 @@
 Time is causal: an output frame sees its own and earlier input frames only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import mlx.core as mx
@@ -56,8 +56,9 @@ class MidBlock(nn.Module):
         self.block_1 = ResnetBlock(channels, channels)
         self.block_2 = ResnetBlock(channels, channels)
 
-    def __call__(self, x: mx.array) -> mx.array:
-        return self.block_2(self.block_1(x))
+    def steps(self) -> list[nn.Module]:
+        """The blocks in the order in which they run."""
+        return [self.block_1, self.block_2]
 
 
 class Downsample(nn.Module):
@@ -88,41 +89,40 @@ class Upsample(nn.Module):
         return self.conv(x.reshape(batch, 2 * time, 2 * bins, channels))[:, 1:]
 
 
-class Level(nn.Module):
-    """Residual blocks at one resolution, and the change to the next one if there is one."""
+class DownLevel(nn.Module):
+    """One resolution of the encoder: residual blocks, and `downsample` unless it is the coarsest."""
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], *, last: bool) -> None:
         """`widths`: channels before the first block and after each one."""
         super().__init__()
         self.block = [ResnetBlock(*pair) for pair in pairwise(widths)]
-
-    def __call__(self, x: mx.array) -> mx.array:
-        for block in self.block:
-            x = block(x)
-        return x
-
-
-class DownLevel(Level):
-    """A level of the encoder; `downsample` is absent at the coarsest one."""
-
-    def __init__(self, widths: Sequence[int], *, last: bool) -> None:
-        super().__init__(widths)
         if not last:
             self.downsample = Downsample(widths[-1])
 
-    def __call__(self, x: mx.array) -> mx.array:
-        x = super().__call__(x)
-        return self.downsample(x) if "downsample" in self else x
+    def steps(self) -> list[nn.Module]:
+        """The blocks in the order in which they run."""
+        return [*self.block, self.downsample] if "downsample" in self else [*self.block]
 
 
-class UpLevel(Level):
-    """A level of the decoder; `upsample` is absent at the finest one."""
+class UpLevel(nn.Module):
+    """One resolution of the decoder: residual blocks, and `upsample` unless it is the finest."""
 
     def __init__(self, widths: Sequence[int], *, last: bool) -> None:
-        super().__init__(widths)
+        """`widths`: channels before the first block and after each one."""
+        super().__init__()
+        self.block = [ResnetBlock(*pair) for pair in pairwise(widths)]
         if not last:
             self.upsample = Upsample(widths[-1])
 
-    def __call__(self, x: mx.array) -> mx.array:
-        x = super().__call__(x)
-        return self.upsample(x) if "upsample" in self else x
+    def steps(self) -> list[nn.Module]:
+        """The blocks in the order in which they run."""
+        return [*self.block, self.upsample] if "upsample" in self else [*self.block]
+
+
+def run_steps(steps: Iterable[nn.Module], x: mx.array, eval_every: int) -> mx.array:
+    """One module after the other; `eval_every` > 0 evaluates after every so many of them."""
+    for index, step in enumerate(steps, start=1):
+        x = step(x)
+        if eval_every and index % eval_every == 0:
+            mx.eval(x)
+    return x

@@ -68,8 +68,8 @@ class VocoderWithBWE(nn.Module):
         return self.vocoder.eval_every
 
     @eval_every.setter
-    def eval_every(self, stages: int) -> None:
-        self.vocoder.eval_every = self.bwe_generator.eval_every = stages
+    def eval_every(self, blocks: int) -> None:
+        self.vocoder.eval_every = self.bwe_generator.eval_every = blocks
 
     def __call__(self, mel_spec: mx.array) -> mx.array:
         """Waveform of a log-mel spectrogram.

@@ -18,7 +18,7 @@ class Vocoder(nn.Module):
     Attributes:
         config: what the network was built from.
         output_sampling_rate: rate of the waveform in Hz.
-        eval_every: evaluate after this many stages, to keep command buffers short on a GPU; 0 stays lazy.
+        eval_every: evaluate after this many residual blocks, for short command buffers on a GPU; 0: never.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -65,8 +65,6 @@ class Vocoder(nn.Module):
         x = self.conv_pre(x)
         for index in range(len(self.ups)):
             x = self._stage(index, x)
-            if self.eval_every and (index + 1) % self.eval_every == 0:
-                mx.eval(x)
         # The last slope is not that of the others: the reference calls PyTorch's default here.
         x = self.act_post(x) if "act_post" in self else nn.leaky_relu(x, 0.01)
         x = self.conv_post(x).transpose(0, 2, 1)
@@ -80,8 +78,9 @@ class Vocoder(nn.Module):
             x = nn.leaky_relu(x, LRELU_SLOPE)
         x = self.ups[index](x)
         count = len(self.config.resblock_kernel_sizes)
-        blocks = self.resblocks[index * count : (index + 1) * count]
-        total = blocks[0](x)
-        for block in blocks[1:]:
-            total = total + block(x)
+        total = mx.zeros((), x.dtype)
+        for number in range(index * count, (index + 1) * count):
+            total = total + self.resblocks[number](x)
+            if self.eval_every and (number + 1) % self.eval_every == 0:
+                mx.eval(total)
         return total / count

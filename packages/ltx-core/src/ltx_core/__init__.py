@@ -1,14 +1,89 @@
-"""Sampling maths of LTX-2 on MLX."""
+"""Sampling maths of LTX-2 on MLX: everything between a network's predictions and a finished latent."""
 
 from ltx_core import blas as blas  # isort: skip  (must come before anything that imports mlx)
 
+from ltx_core.conditioning import (
+    AudioConditionByReferenceLatent,
+    ConditioningItem,
+    ConditioningItemAttentionStrengthWrapper,
+    TemporalRegionMask,
+    VideoConditionByKeyframeIndex,
+    VideoConditionByLatentIndex,
+    VideoConditionByMask,
+    VideoConditionByReferenceLatent,
+    build_attention_mask,
+    downsample_mask_video_to_latent,
+)
+from ltx_core.denoisers import (
+    Denoiser,
+    SimpleDenoiser,
+    X0Model,
+    modality_from_latent_state,
+    timesteps_from_mask,
+)
+from ltx_core.diffusion_steps import (
+    DiffusionStepProtocol,
+    EulerAncestralDiffusionStep,
+    EulerDiffusionStep,
+    HeunDiffusionStep,
+    Res2sDiffusionStep,
+)
 from ltx_core.errors import ConditioningError, ConfigError, LTXError, ShapeError
-from ltx_core.maths import check_config_value, rms_norm, to_denoised, to_velocity
+from ltx_core.guided_denoiser import GuidedDenoiser
+from ltx_core.guiders import (
+    CFGGuider,
+    CFGStarRescalingGuider,
+    GuiderProtocol,
+    LegacyStatefulAPGGuider,
+    LtxAPGGuider,
+    STGGuider,
+    projection_coef,
+)
+from ltx_core.loops import (
+    StepEvent,
+    euler_denoising_loop,
+    gradient_estimating_euler_denoising_loop,
+    heun_denoising_loop,
+    post_process_latent,
+    run,
+)
+from ltx_core.maths import check_config_value, lerp, rms_norm, to_denoised, to_velocity
+from ltx_core.multimodal_guider import (
+    MultiModalGuider,
+    MultiModalGuiderFactory,
+    MultiModalGuiderParams,
+    create_multimodal_guider_factory,
+)
+from ltx_core.noisers import GaussianNoiser, NoiseFn, Noiser, RandomNoise, standardized
+from ltx_core.patchifiers import (
+    AudioPatchifier,
+    Patchifier,
+    VideoLatentPatchifier,
+    get_pixel_coords,
+    to_positions,
+)
 from ltx_core.perturbations import (
     BatchedPerturbationConfig,
     Perturbation,
     PerturbationConfig,
     PerturbationType,
+)
+from ltx_core.res2s import get_res2s_coefficients, phi
+from ltx_core.res2s_loop import res2s_audio_video_denoising_loop
+from ltx_core.schedulers import (
+    DISTILLED_SIGMA_VALUES,
+    STAGE_2_DISTILLED_SIGMA_VALUES,
+    BetaScheduler,
+    LinearQuadraticScheduler,
+    LTX2Scheduler,
+    SchedulerProtocol,
+)
+from ltx_core.tools import (
+    AudioLatentTools,
+    LatentTools,
+    VideoLatentTools,
+    create_noised_state,
+    state_with_conditionings,
 )
 from ltx_core.types import (
     VIDEO_SCALE_FACTORS,
@@ -22,24 +97,87 @@ from ltx_core.types import (
 )
 
 __all__ = [
+    "DISTILLED_SIGMA_VALUES",
+    "STAGE_2_DISTILLED_SIGMA_VALUES",
     "VIDEO_SCALE_FACTORS",
     "Audio",
+    "AudioConditionByReferenceLatent",
     "AudioLatentShape",
+    "AudioLatentTools",
+    "AudioPatchifier",
     "BatchedPerturbationConfig",
+    "BetaScheduler",
+    "CFGGuider",
+    "CFGStarRescalingGuider",
     "ConditioningError",
+    "ConditioningItem",
+    "ConditioningItemAttentionStrengthWrapper",
     "ConfigError",
+    "Denoiser",
+    "DiffusionStepProtocol",
+    "EulerAncestralDiffusionStep",
+    "EulerDiffusionStep",
+    "GaussianNoiser",
+    "GuidedDenoiser",
+    "GuiderProtocol",
+    "HeunDiffusionStep",
+    "LTX2Scheduler",
     "LTXError",
     "LatentState",
+    "LatentTools",
+    "LegacyStatefulAPGGuider",
+    "LinearQuadraticScheduler",
+    "LtxAPGGuider",
     "Modality",
+    "MultiModalGuider",
+    "MultiModalGuiderFactory",
+    "MultiModalGuiderParams",
+    "NoiseFn",
+    "Noiser",
+    "Patchifier",
     "Perturbation",
     "PerturbationConfig",
     "PerturbationType",
+    "RandomNoise",
+    "Res2sDiffusionStep",
+    "STGGuider",
+    "SchedulerProtocol",
     "ShapeError",
+    "SimpleDenoiser",
     "SpatioTemporalScaleFactors",
+    "StepEvent",
+    "TemporalRegionMask",
+    "VideoConditionByKeyframeIndex",
+    "VideoConditionByLatentIndex",
+    "VideoConditionByMask",
+    "VideoConditionByReferenceLatent",
+    "VideoLatentPatchifier",
     "VideoLatentShape",
+    "VideoLatentTools",
     "VideoPixelShape",
+    "X0Model",
+    "build_attention_mask",
     "check_config_value",
+    "create_multimodal_guider_factory",
+    "create_noised_state",
+    "downsample_mask_video_to_latent",
+    "euler_denoising_loop",
+    "get_pixel_coords",
+    "get_res2s_coefficients",
+    "gradient_estimating_euler_denoising_loop",
+    "heun_denoising_loop",
+    "lerp",
+    "modality_from_latent_state",
+    "phi",
+    "post_process_latent",
+    "projection_coef",
+    "res2s_audio_video_denoising_loop",
     "rms_norm",
+    "run",
+    "standardized",
+    "state_with_conditionings",
+    "timesteps_from_mask",
     "to_denoised",
+    "to_positions",
     "to_velocity",
 ]

@@ -54,3 +54,14 @@ def check_config_value(config: Mapping[str, Any], key: str, expected: Any) -> No
     """
     if key in config and config[key] != expected:
         raise ConfigError(f"config key {key!r} is {config[key]!r}; supported: {expected!r}")
+
+
+def lerp(start: mx.array, end: mx.array, weight: float | mx.array) -> mx.array:
+    """start + weight * (end - start), exactly `start` at weight 0 and exactly `end` at weight 1.
+
+    `weight` is a scalar or broadcasts against the arrays.
+    """
+    difference = end - start
+    if isinstance(weight, mx.array):
+        return mx.where(weight < 0.5, start + weight * difference, end - (1 - weight) * difference)
+    return start + weight * difference if weight < 0.5 else end - (1 - weight) * difference

@@ -402,6 +402,8 @@ def test_shapes_that_do_not_fit_are_named(field: str, value: mx.array) -> None:
 def test_inputs_that_do_not_belong_together() -> None:
     model = network("plain")
     video, audio = streams(model)
+    with pytest.raises(ShapeError, match="no tokens"):
+        model(video, modality(model, "audio", tokens=0))
     with pytest.raises(ConfigError, match="neither"):
         model(None, None)
     with pytest.raises(ShapeError, match="audio"):

@@ -31,6 +31,8 @@ def check_modality(config: LTXModelConfig, stream: str, modality: Modality) -> N
     """
     sizes = _sizes(config, stream)
     batch, length = modality.latent.shape[0], modality.latent.shape[-2]
+    if not length:
+        raise ShapeError(f"{stream} latent has no tokens; pass {stream}=None for a stream that is not there")
     expected: dict[str, list[tuple[int, ...]]] = {
         "latent": [(batch, length, sizes.in_channels)],
         "sigma": [(batch,), (1,)],

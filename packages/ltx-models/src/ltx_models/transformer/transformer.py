@@ -89,15 +89,15 @@ class BasicAVTransformerBlock(nn.Module):
         cache: TransformerCache | None = None,
     ) -> tuple[TransformerArgs | None, TransformerArgs | None]:
         """Both streams after this block; `block_idx` is its position, which perturbations refer to."""
-        if video and video.runs:
+        if video and video.enabled:
             video = self.attend("video", video, perturbations, block_idx, cache)
-        if audio and audio.runs:
+        if audio and audio.enabled:
             audio = self.attend("audio", audio, perturbations, block_idx, cache)
-        if video and audio and video.x.size and audio.x.size:
+        if video and audio:
             video, audio = self.cross_attend(video, audio, perturbations, block_idx)
-        if video and video.runs:
+        if video and video.enabled:
             video = self.feed_forward("video", video)
-        if audio and audio.runs:
+        if audio and audio.enabled:
             audio = self.feed_forward("audio", audio)
         return video, audio
 

@@ -52,8 +52,3 @@ class TransformerArgs:
     self_attention_mask: mx.array | None
     cross: CrossModalArgs | None
     enabled: bool
-
-    @property
-    def runs(self) -> bool:
-        """Whether blocks update it."""
-        return self.enabled and self.x.size > 0

@@ -81,7 +81,7 @@ def test_unexpected_and_misshapen_tensors() -> None:
     with pytest.raises(LoaderError, match=r"net.up.weight is 4x6x4 where the config asks for 4x6x5"):
         load_weights(Net(), official() | {"net.up.weight": mx.zeros((4, 6, 4))}, KEYS, mx.float32, "file")
     many = {f"net.extra{n}": mx.zeros(1) for n in range(9)}
-    with pytest.raises(LoaderError, match="9 unexpected .* and 4 more"):
+    with pytest.raises(LoaderError, match=r"9 unexpected .* and 4 more"):
         load_weights(Net(), official() | many, KEYS, mx.float32, "file")
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from ltx_core import ConfigError
 from ltx_pipelines import (
-    ClipConfig,
     DistilledConfig,
     OneStageConfig,
     Pipeline,
@@ -75,14 +74,14 @@ def generate(
         "generate_audio": not no_audio,
     }
     clip |= {name: value for name, value in (("height", height), ("width", width)) if value is not None}
-    guidance = {
+    guidance: dict[str, Any] = {
         "cfg_scale": cfg_scale,
         "audio_cfg_scale": audio_cfg_scale,
         "stg_scale": stg_scale,
         "negative_prompt": negative_prompt,
     }
     guidance = {name: value for name, value in guidance.items() if value is not None}
-    config: ClipConfig
+    config: Any
     runner: Pipeline[Any]
     if pipeline is PipelineName.distilled:
         _refuse(guidance, pipeline, "it runs without guidance")

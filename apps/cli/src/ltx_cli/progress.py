@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ltx_pipelines import ClipConfig, OnStep, StagePlan, StepEvent
+from ltx_pipelines import ClipConfig, OnStep, StageEvent, StagePlan
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -39,7 +39,7 @@ def bars(console: Console, plan: Sequence[StagePlan]) -> Iterator[OnStep]:
             for stage in plan
         }
 
-        def on_step(event: StepEvent) -> None:
+        def on_step(event: StageEvent) -> None:
             task = tasks.get(event.stage)
             if task is None:
                 task = tasks[event.stage] = progress.add_task(event.stage, start=False, note="")

@@ -110,6 +110,17 @@ class Checkpoint:
             for name in self.header.tensors
         )
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section of the config.
+
+        Raises:
+            LoaderError: there is none of that name.
+        """
+        section = self.config.get(name)
+        if not isinstance(section, dict):
+            raise LoaderError(f"{self.path} has no config section {name!r}; use a full checkpoint")
+        return section
+
     def build(self, component: str, dtype: mx.Dtype, **options: Any) -> nn.Module:
         """Build a network from its config section and give it its weights.
 
@@ -125,11 +136,11 @@ class Checkpoint:
         entry = COMPONENTS.get(component)
         if entry is None:
             raise LoaderError(f"unknown component {component!r}; known are {', '.join(COMPONENTS)}")
-        section = self.config.get(entry.section)
-        if not isinstance(section, dict) or not self.has(component):
+        section = self.section(entry.section)
+        if not self.has(component):
             raise LoaderError(
-                f"{self.path} holds no {component.replace('_', ' ')} (config section {entry.section!r}, "
-                f"tensors {next(iter(entry.keys.prefixes))}*); use a full checkpoint"
+                f"{self.path} holds no {component.replace('_', ' ')} (tensors "
+                f"{next(iter(entry.keys.prefixes))}*); use a full checkpoint"
             )
         try:
             module = entry.create(section, **options)

@@ -119,7 +119,7 @@ def _tensor(path: Path, name: str, entry: object) -> tuple[TensorInfo, int]:
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
         raise damaged(f"has dtype {dtype!r}; known are {', '.join(sorted(ITEM_SIZES))}")
-    if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
+    if shape is None or offsets is None or not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
         raise damaged("has no valid shape and data_offsets")
     nbytes = prod(shape) * ITEM_SIZES[dtype]
     if offsets[1] - offsets[0] != nbytes:

@@ -2,3 +2,5 @@
 
 One subpackage each: `transformer`, `text_encoder`, `video_vae`, `audio_vae`, `vocoder`, `upsampler`.
 """
+
+import ltx_core  # noqa: F401  (loads the BLAS before mlx)

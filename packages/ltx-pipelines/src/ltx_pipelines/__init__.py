@@ -1,1 +1,46 @@
+"""LTX-2 recipes on MLX: from a prompt to a clip with sound."""
 
+import ltx_core  # noqa: F401  (loads the BLAS before mlx)
+
+from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
+from ltx_pipelines.events import Cancelled, OnStep, StageEvent
+from ltx_pipelines.images import ImageCondition, MediaError
+from ltx_pipelines.media import check_output
+from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
+from ltx_pipelines.prompt import PromptContext
+from ltx_pipelines.protocol import Pipeline
+from ltx_pipelines.result import GenerationResult
+from ltx_pipelines.stages import StagePlan
+from ltx_pipelines.text_to_video import (
+    TextToVideoConfig,
+    TextToVideoPipeline,
+    create_text_to_video_pipeline,
+)
+
+__all__ = [
+    "Cancelled",
+    "CheckpointModels",
+    "ClipConfig",
+    "DistilledConfig",
+    "DistilledPipeline",
+    "GenerationResult",
+    "ImageCondition",
+    "MediaError",
+    "Memory",
+    "ModelSource",
+    "OnStep",
+    "OneStageConfig",
+    "OneStagePipeline",
+    "Pipeline",
+    "PromptContext",
+    "StageEvent",
+    "StagePlan",
+    "TextToVideoConfig",
+    "TextToVideoPipeline",
+    "check_output",
+    "create_distilled_pipeline",
+    "create_one_stage_pipeline",
+    "create_text_to_video_pipeline",
+]

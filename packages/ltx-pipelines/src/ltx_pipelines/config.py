@@ -1,7 +1,7 @@
 """What a caller asks for: one frozen dataclass for each pipeline, checked when it is made."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from ltx_core import ConfigError, MultiModalGuiderParams
@@ -80,7 +80,7 @@ class ClipConfig:
 
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["images"] = [image.describe() for image in self.images]
         return {
             name: vars(value) if isinstance(value, MultiModalGuiderParams) else value

@@ -16,7 +16,7 @@ class Cancelled(LTXError):
 
 
 @dataclass(frozen=True, eq=False)
-class StepEvent:
+class StageEvent:
     """Progress of one stage.
 
     Attributes:
@@ -34,8 +34,8 @@ class StepEvent:
     video: mx.array | None = None
 
 
-OnStep = Callable[[StepEvent], None]
+OnStep = Callable[[StageEvent], None]
 
 
-def ignore(event: StepEvent) -> None:
+def ignore(event: StageEvent) -> None:
     """The callback of a caller that did not pass one."""

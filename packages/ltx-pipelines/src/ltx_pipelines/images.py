@@ -12,7 +12,7 @@ import numpy as np
 from ltx_core import ConfigError, LTXError
 from PIL import Image, ImageCms, ImageOps
 
-from ltx_pipelines.resize import normalize_frames, resize_and_center_crop
+from ltx_pipelines.resize import normalize_images, resize_and_center_crop
 
 
 class MediaError(LTXError):
@@ -140,4 +140,4 @@ def _pipe(command: list[str], data: bytes) -> bytes:
 
 def image_tensor(pixels: np.ndarray, height: int, width: int) -> mx.array:
     """Pixels (H, W, 3) fitted to a size and scaled to [-1, 1]: (1, 3, 1, height, width) float32."""
-    return normalize_frames(resize_and_center_crop(pixels, height, width))
+    return mx.array(normalize_images(resize_and_center_crop(pixels, height, width)))

@@ -109,7 +109,7 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
     height, width = first.shape[:2]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
     colour = ["-vf", "scale=in_range=full:out_range=tv:out_color_matrix=bt709,format=yuv420p"]
-    tags = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"]
+    tags = ["-x264-params", "colorprim=bt709:transfer=bt709:colormatrix=bt709", "-color_range", "tv"]
     codec = ["-c:v", "libx264", "-crf", "19", "-preset", "veryfast"]
     command = [*_quiet(), *source, *colour, *codec, *tags, str(path)]
     count = 0

@@ -8,7 +8,11 @@ import mlx.core as mx
 import numpy as np
 from ltx_core import Audio
 
+from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.events import OnStep
 from ltx_pipelines.media import write_mp4
+from ltx_pipelines.models import ModelSource
+from ltx_pipelines.stages import Latents, decode_frames, decode_sound
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +41,22 @@ class GenerationResult:
         Raises:
             MediaError: the path cannot be written, or ffmpeg failed; nothing is left there then.
         """
-        sound = (
-            {}
-            if self.audio is None
-            else {
-                "waveform": np.array(self.audio.waveform),
-                "sampling_rate": self.audio.sampling_rate,
-            }
-        )
-        write_mp4(path, self.frames, self.frame_rate, metadata=self.settings, **sound)
+        waveform = None if self.audio is None else np.array(self.audio.waveform)
+        rate = 0 if self.audio is None else self.audio.sampling_rate
+        write_mp4(path, self.frames, self.frame_rate, waveform, rate, self.settings)
         return Path(path)
+
+
+def finish(
+    pipeline: str, models: ModelSource, config: ClipConfig, latents: Latents, on_step: OnStep
+) -> GenerationResult:
+    """Decode the last latents of a pipeline."""
+    settings = {"pipeline": pipeline, "model": models.name, **config.settings()}
+    return GenerationResult(
+        frames=decode_frames(models, latents.video, on_step),
+        audio=decode_sound(models, latents.audio, on_step),
+        video_latent=latents.video,
+        audio_latent=latents.audio,
+        frame_rate=config.frame_rate,
+        settings=settings,
+    )

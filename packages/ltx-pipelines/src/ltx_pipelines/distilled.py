@@ -1,0 +1,132 @@
+"""Two stages on a distilled model: 8 steps at half size, latent upscaling x2, 3 steps at full size."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import mlx.core as mx
+from ltx_core import (
+    DISTILLED_SIGMA_VALUES,
+    STAGE_2_DISTILLED_SIGMA_VALUES,
+    RandomNoise,
+    SimpleDenoiser,
+    VideoPixelShape,
+)
+from ltx_core.noisers import NoiseFn
+
+from ltx_pipelines.config import ClipConfig, check_steps
+from ltx_pipelines.defaults import defaults_for
+from ltx_pipelines.events import OnStep, ignore
+from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.prompt import encode_prompts
+from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.stages import (
+    StagePlan,
+    decoding_plan,
+    denoise,
+    encode_images,
+    prepare_images,
+    tokens_of,
+    upsample,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistilledConfig(ClipConfig):
+    """A clip without guidance; its sides are multiples of 64.
+
+    Attributes:
+        num_inference_steps: steps of the first stage, at most 8; fewer keep the head of the schedule and end
+            at 0 all the same. The second stage always has 3.
+    """
+
+    size_multiple: ClassVar[int] = 64
+
+    height: int = 1024
+    width: int = 1536
+    num_inference_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_steps(self.num_inference_steps, range(1, len(DISTILLED_SIGMA_VALUES)))
+
+
+def stage_1_sigmas(steps: int | None) -> mx.array:
+    """The head of the distilled schedule, always ending at 0."""
+    head = DISTILLED_SIGMA_VALUES[:-1][:steps]
+    return mx.array([*head, 0.0], mx.float32)
+
+
+class DistilledPipeline:
+    """Encode the prompt, denoise at half size, upscale the latent, refine it, decode."""
+
+    def __init__(self, models: ModelSource) -> None:
+        self.models = models
+
+    def plan(self, config: DistilledConfig) -> list[StagePlan]:
+        """The stages of a run."""
+        first = stage_1_sigmas(config.num_inference_steps).size - 1
+        second = len(STAGE_2_DISTILLED_SIGMA_VALUES) - 1
+        half = f"{config.width // 2}x{config.height // 2}, {tokens_of(config, self.models, 2)} tokens"
+        full = f"{config.width}x{config.height}, {tokens_of(config, self.models)} tokens"
+        return [
+            StagePlan("encode prompt", 1),
+            StagePlan("stage 1", first, f"{first} steps at {half}"),
+            StagePlan("upsample", 1),
+            StagePlan("stage 2", second, f"{second} steps at {full}"),
+            *decoding_plan(config),
+        ]
+
+    def __call__(
+        self, config: DistilledConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+    ) -> GenerationResult:
+        """Make a clip. Arguments as `TextToVideoPipeline`; `noise` is called for both streams of stage 1,
+        then for both of stage 2."""
+        models, noise = self.models, noise or RandomNoise(config.seed)
+        half = VideoPixelShape(1, config.num_frames, config.height // 2, config.width // 2, config.frame_rate)
+        full = half._replace(height=config.height, width=config.width)
+        images = prepare_images(config, defaults_for(models.model_version).image_crf)
+        models.require_spatial_upsampler()
+
+        (context,) = encode_prompts(models, [config.prompt], on_step)
+        stage = partial(
+            denoise,
+            models,
+            make_denoiser=lambda model: SimpleDenoiser(model, context.video, context.audio),
+            noise=noise,
+            on_step=on_step,
+            with_audio=config.generate_audio,
+        )
+        latents = stage(
+            stage="stage 1",
+            shape=half,
+            sigmas=stage_1_sigmas(config.num_inference_steps),
+            items=encode_images(models, images, half.height, half.width),
+        )
+        latents = stage(
+            stage="stage 2",
+            shape=full,
+            sigmas=mx.array(STAGE_2_DISTILLED_SIGMA_VALUES, mx.float32),
+            items=encode_images(models, images, full.height, full.width),
+            initial=upsample(models, latents, on_step),
+        )
+        return finish("distilled", models, config, latents, on_step)
+
+
+def create_distilled_pipeline(
+    checkpoint: str | Path,
+    gemma: str | Path,
+    spatial_upsampler: str | Path | None,
+    *,
+    dtype: str | mx.Dtype | None = None,
+    memory: Memory = Memory.FREE,
+) -> DistilledPipeline:
+    """The pipeline on files; arguments and errors as `CheckpointModels`.
+
+    Raises:
+        ConfigError: also if there is no spatial upscaler.
+    """
+    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, dtype=dtype, memory=memory)
+    models.require_spatial_upsampler()
+    return DistilledPipeline(models)

@@ -1,0 +1,64 @@
+"""Shapes of a model's latents, from its checkpoint's config."""
+
+from dataclasses import dataclass
+
+from ltx_core import (
+    AudioLatentShape,
+    AudioLatentTools,
+    AudioPatchifier,
+    SpatioTemporalScaleFactors,
+    VideoLatentPatchifier,
+    VideoLatentShape,
+    VideoLatentTools,
+    VideoPixelShape,
+)
+from ltx_loaders import Checkpoint
+
+
+@dataclass(frozen=True)
+class LatentLayout:
+    """Shapes of a model's latents."""
+
+    video_channels: int
+    audio_channels: int
+    audio_bins: int
+    scale_factors: SpatioTemporalScaleFactors
+    audio_sample_rate: int
+    audio_hop_length: int
+
+    def video_tools(self, shape: VideoPixelShape) -> VideoLatentTools:
+        target = VideoLatentShape.from_pixel_shape(shape, self.video_channels, self.scale_factors)
+        return VideoLatentTools(VideoLatentPatchifier(1), target, shape.fps, self.scale_factors)
+
+    def audio_tools(self, shape: VideoPixelShape) -> AudioLatentTools:
+        patchifier = AudioPatchifier(1, self.audio_sample_rate, self.audio_hop_length)
+        target = AudioLatentShape.from_video_pixel_shape(
+            shape,
+            channels=self.audio_channels,
+            mel_bins=self.audio_bins,
+            sample_rate=self.audio_sample_rate,
+            hop_length=self.audio_hop_length,
+        )
+        return AudioLatentTools(patchifier, target)
+
+
+def read_layout(checkpoint: Checkpoint) -> LatentLayout:
+    """The layout of a checkpoint's latents.
+
+    Raises:
+        LoaderError: the checkpoint has no VAEs.
+        ConfigError: a value of their configs is not supported.
+    """
+    from ltx_models.audio_vae import AudioVAEConfig
+    from ltx_models.video_vae import VideoVAEConfig
+
+    video = VideoVAEConfig.from_config(checkpoint.section("vae"))
+    audio = AudioVAEConfig.from_config(checkpoint.section("audio_vae"))
+    return LatentLayout(
+        video_channels=video.latent_channels,
+        audio_channels=audio.z_channels,
+        audio_bins=audio.latent_bins,
+        scale_factors=video.scale_factors,
+        audio_sample_rate=audio.sample_rate,
+        audio_hop_length=audio.mel_hop_length,
+    )

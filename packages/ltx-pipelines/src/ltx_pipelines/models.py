@@ -1,0 +1,172 @@
+"""Where pipelines get their networks, and how long each stays in memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import mlx.core as mx
+from ltx_core import ConfigError
+from ltx_core.device import backend, resolve_dtype
+from ltx_loaders import Checkpoint, find_gemma_directory, load_gemma, load_upsampler, read_gemma_config
+
+from ltx_pipelines.layout import LatentLayout, read_layout
+from ltx_pipelines.prompt import TextEncoder
+from ltx_pipelines.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from ltx_models.audio_vae import AudioDecoder
+    from ltx_models.transformer import LTXModel
+    from ltx_models.upsampler import LatentUpsampler
+    from ltx_models.video_vae import PerChannelStatistics, VideoDecoder, VideoEncoder
+    from ltx_models.vocoder import Vocoder, VocoderWithBWE
+
+    AnyVocoder = Vocoder | VocoderWithBWE
+
+T = TypeVar("T")
+
+# Blocks between evaluations on Metal, where the system kills command buffers that run for long.
+METAL_EVAL_EVERY = 4
+
+
+class Memory(Enum):
+    """What stays resident between the stages of a run.
+
+    FREE: one network at a time; it is dropped when its stage is over and read again when it is needed again.
+    KEEP: everything that was loaded stays, for small models and for many clips in a row.
+    """
+
+    FREE = "free"
+    KEEP = "keep"
+
+
+class ModelSource(Protocol):
+    """Gives pipelines the network that they need next. Each is valid inside its `with` block only."""
+
+    name: str
+    model_version: tuple[int, ...]
+    dtype: mx.Dtype
+    layout: LatentLayout
+
+    def require_spatial_upsampler(self) -> None:
+        """Raise ConfigError if there is no spatial upscaler."""
+
+    def text_encoder(self) -> AbstractContextManager[TextEncoder]: ...
+
+    def transformer(self, *, audio: bool = True) -> AbstractContextManager["LTXModel"]: ...
+
+    def video_encoder(self) -> AbstractContextManager["VideoEncoder"]: ...
+
+    def video_decoder(self) -> AbstractContextManager["VideoDecoder"]: ...
+
+    def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]: ...
+
+    def spatial_upsampler(
+        self,
+    ) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]: ...
+
+
+class CheckpointModels:
+    """The networks of an official checkpoint file, a Gemma directory and an upscaler file."""
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        gemma: str | Path,
+        spatial_upsampler: str | Path | None = None,
+        *,
+        dtype: str | mx.Dtype | None = None,
+        memory: Memory = Memory.FREE,
+    ) -> None:
+        """Open the files (headers and configs only).
+
+        Args:
+            checkpoint: single-file checkpoint.
+            gemma: folder of the text encoder.
+            spatial_upsampler: x2 latent upscaler, for two-stage pipelines.
+            dtype: "float32", "bfloat16" or None for what suits the device.
+            memory: what stays resident between stages.
+
+        Raises:
+            LoaderError: a file is missing, damaged or foreign.
+            ConfigError: an unsupported dtype, or a text encoder of another kind.
+        """
+        self.checkpoint = Checkpoint.open(checkpoint)
+        self.layout = read_layout(self.checkpoint)
+        self.gemma = find_gemma_directory(gemma)
+        self.gemma_config = read_gemma_config(self.gemma)
+        self.upsampler_path = spatial_upsampler
+        self.dtype = resolve_dtype(dtype)
+        self.memory = memory
+        self.model_version = self.checkpoint.model_version
+        self.name = self.checkpoint.path.name
+        self._resident: dict[str, Any] = {}
+        if spatial_upsampler is not None:
+            load_upsampler(spatial_upsampler, self.dtype)
+
+    def require_spatial_upsampler(self) -> None:
+        if self.upsampler_path is None:
+            raise ConfigError(
+                "this pipeline needs a spatial latent upscaler (x2) and none was given; pass the file "
+                "ltx-2-spatial-upscaler-x2, or choose a one-stage pipeline"
+            )
+
+    def text_encoder(self) -> AbstractContextManager[TextEncoder]:
+        return self._use("text_encoder", self._build_text_encoder)
+
+    def transformer(self, *, audio: bool = True) -> AbstractContextManager["LTXModel"]:
+        name = "transformer" if audio else "transformer_video"
+        return self._use(name, lambda: self._build(name))
+
+    def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
+        return self._use("video_encoder", lambda: self._build("video_encoder"))
+
+    def video_decoder(self) -> AbstractContextManager["VideoDecoder"]:
+        return self._use("video_decoder", lambda: self._build("video_decoder"))
+
+    def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]:
+        return self._use("audio_decoder", lambda: (self._build("audio_decoder"), self._build("vocoder")))
+
+    def spatial_upsampler(self) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]:
+        return self._use("spatial_upsampler", self._build_upsampler)
+
+    def _build(self, component: str, **options: Any) -> Any:
+        module = self.checkpoint.build(component, self.dtype, **options)
+        if backend() == "metal" and hasattr(module, "eval_every"):
+            module.eval_every = METAL_EVAL_EVERY
+        # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
+        mx.eval(module.parameters())
+        return module
+
+    def _build_text_encoder(self) -> TextEncoder:
+        gemma = load_gemma(self.gemma, self.dtype)
+        if backend() == "metal":
+            gemma.eval_every = 1
+        mx.eval(gemma.parameters())
+        processor = self._build("embeddings_processor", gemma=self.gemma_config)
+        return TextEncoder(Tokenizer(self.gemma), gemma, processor)
+
+    def _build_upsampler(self) -> tuple["LatentUpsampler", "PerChannelStatistics"]:
+        self.require_spatial_upsampler()
+        assert self.upsampler_path is not None
+        upsampler = load_upsampler(self.upsampler_path, self.dtype)
+        mx.eval(upsampler.parameters())
+        # The statistics stand in the encoder; its other weights stay on disk.
+        statistics = self.checkpoint.build("video_encoder", self.dtype).per_channel_statistics
+        return upsampler, statistics
+
+    @contextmanager
+    def _use(self, name: str, build: Callable[[], T]) -> Iterator[T]:
+        """A network for the length of a `with` block."""
+        network = self._resident.get(name)
+        if network is None:
+            network = build()
+            if self.memory is Memory.KEEP:
+                self._resident[name] = network
+        try:
+            yield network
+        finally:
+            del network
+            if self.memory is Memory.FREE:
+                mx.clear_cache()

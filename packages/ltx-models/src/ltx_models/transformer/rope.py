@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import mlx.core as mx
 import numpy as np
+from ltx_core.device import compiled
 from ltx_core.errors import ShapeError
 
 FreqsCis = tuple[mx.array, mx.array]
@@ -114,7 +115,7 @@ def precompute_freqs_cis(
     return to_heads(cosines, 1.0), to_heads(sines, 0.0)
 
 
-@mx.compile
+@compiled
 def _rotate(a: mx.array, b: mx.array, cos: mx.array, sin: mx.array) -> tuple[mx.array, mx.array]:
     return (a * cos - b * sin).astype(a.dtype), (b * cos + a * sin).astype(a.dtype)
 

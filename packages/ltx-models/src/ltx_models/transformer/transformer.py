@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import mlx.core as mx
 import mlx.nn as nn
+from ltx_core.device import compiled
 from ltx_core.maths import rms_norm
 from ltx_core.perturbations import BatchedPerturbationConfig, PerturbationType
 
@@ -29,13 +30,13 @@ DIRECTIONS = (
 )
 
 
-@mx.compile
+@compiled
 def modulate(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
     """x (1 + scale) + shift."""
     return x * (1 + scale) + shift
 
 
-@mx.compile
+@compiled
 def add_gated(x: mx.array, update: mx.array, gate: mx.array) -> mx.array:
     """x + update * gate."""
     return x + update * gate

@@ -6,6 +6,7 @@ ones of the same work.
 
 import mlx.core as mx
 import mlx.nn as nn
+from ltx_core.device import backend
 
 
 def conv1d(x: mx.array, weight: mx.array, *, padding: int = 0, dilation: int = 1) -> mx.array:
@@ -20,7 +21,7 @@ def conv1d(x: mx.array, weight: mx.array, *, padding: int = 0, dilation: int = 1
     Returns:
         (B, L + 2 * padding - dilation * (K - 1), O).
     """
-    if mx.default_device() != mx.cpu:
+    if backend() != "cpu":
         return mx.conv1d(x, weight, padding=padding, dilation=dilation)
     # A sum of matrix products, one per tap: no unfolded copy of the input, and dilation is only an offset.
     x = mx.pad(x, [(0, 0), (padding, padding), (0, 0)])

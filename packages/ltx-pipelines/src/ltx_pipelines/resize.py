@@ -41,13 +41,16 @@ def resize_and_center_crop(frames: np.ndarray, height: int, width: int) -> np.nd
     # Rounded up, so that the resized picture is never a pixel smaller than the target.
     scaled_height, scaled_width = math.ceil(from_height * scale), math.ceil(from_width * scale)
     top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
-    low, high, weight = _sources(from_height, scaled_height, top, height)
-    weight = weight[:, None, None]
-    rows = frames[:, low].astype(np.float32) * (1 - weight) + frames[:, high].astype(np.float32) * weight
-    low, high, weight = _sources(from_width, scaled_width, left, width)
-    weight = weight[:, None]
-    out = rows[:, :, low] * (1 - weight) + rows[:, :, high] * weight
-    return np.ascontiguousarray(out.transpose(3, 0, 1, 2)[None])
+    above, below, row_weight = _sources(from_height, scaled_height, top, height)
+    before, after, column_weight = _sources(from_width, scaled_width, left, width)
+    row_weight, column_weight = row_weight[:, None, None], column_weight[:, None]
+    count, channels = frames.shape[0], frames.shape[-1]
+    out = np.empty((1, channels, count, height, width), np.float32)
+    for index, frame in enumerate(frames):  # one at a time: the rows in between are as wide as the source
+        rows = frame[above] * (1 - row_weight) + frame[below] * row_weight
+        picture = rows[:, before] * (1 - column_weight) + rows[:, after] * column_weight
+        out[0, :, index] = picture.transpose(2, 0, 1)
+    return out
 
 
 def normalize_images(images: np.ndarray) -> np.ndarray:

@@ -106,7 +106,8 @@ class VideoDecoder(nn.Module):
         if latent.shape[0] != 1:
             raise ShapeError(f"decode_video takes one clip at a time, got a batch of {latent.shape[0]}")
         chunks = iter([self(latent)]) if tiling_config is None else self.tiled_decode(latent, tiling_config)
-        return (_to_frames(chunk) for chunk in chunks if chunk.shape[2])
+        # No generator expression: its variable would keep a chunk while the next one is computed.
+        return map(_to_frames, filter(lambda chunk: chunk.shape[2] > 0, chunks))
 
     def _check(self, latent: mx.array) -> None:
         channels = self.config.latent_channels

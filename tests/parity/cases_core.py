@@ -99,6 +99,22 @@ def diffusion_steps(case: Case) -> Values:
     return values
 
 
+@covers("euler_ancestral_step", kind="component")
+def euler_ancestral_step(case: Case) -> Values:
+    given = case.inputs
+    values: dict[str, mx.array] = {}
+    for name in case.outputs:  # eta<eta>_s<s_noise>: one row per step of the schedule
+        eta, s_noise = (float(part.strip("etas")) for part in name.split("_"))
+        stepper = core.EulerAncestralDiffusionStep(eta, s_noise)
+        values[name] = mx.stack(
+            [
+                stepper.step(given["sample"], given["denoised"], given["sigmas"], index, noise=given["noise"])
+                for index in range(given["sigmas"].size - 1)
+            ]
+        )
+    return values
+
+
 @covers("noisers", kind="component")
 def noisers(case: Case) -> Values:
     given = case.inputs

@@ -151,7 +151,8 @@ class Res2sDiffusionStep:
                 residual = np.sqrt(np.maximum(target**2 - up**2, 0))
                 alpha = np.ones_like(target) if sigma_up is None else sigma_max - target + residual
                 down = residual / alpha
-        return np.nan_to_num(alpha, nan=1.0), np.where(np.isnan(down), target, down), np.nan_to_num(up)
+        down = np.where(np.isnan(down), target, down)
+        return np.asarray(np.nan_to_num(alpha, nan=1.0)), down, np.asarray(np.nan_to_num(up))
 
     def step(
         self,

@@ -197,11 +197,10 @@ class GuidedDenoiser:
                     collected.append(value)
             if end - start < len(configs):
                 mx.eval([value for value in result if value is not None])
+        stacked = (mx.concatenate(part) if part else None for part in outputs)
         return tuple(
-            [_rows([mx.concatenate(part)], i * batch, (i + 1) * batch) for i in range(len(passes))]
-            if part
-            else None
-            for part in outputs
+            None if whole is None else [whole[i : i + batch] for i in range(0, len(configs), batch)]
+            for whole in stacked
         )
 
     def _modality(

@@ -66,7 +66,7 @@ class LTX2Scheduler:
 
         Raises:
             ConfigError: if there is nothing to stretch: one step only, or so many tokens that every sigma
-                rounds to 1; or if `terminal` is not in [0, 1).
+                rounds to 1; or if `terminal` is not between 0 and 1.
         """
         _check_steps(steps)
         tokens = math.prod(latent.shape[2:]) if latent is not None else default_number_of_tokens
@@ -78,10 +78,10 @@ class LTX2Scheduler:
         times = np.where(index < (steps + 1) // 2, one - index * step, (np.float32(steps) - index) * step)
         sigmas = _shifted(times, shift)
         if stretch:
-            if not 0.0 <= terminal < 1.0:
-                raise ConfigError(f"terminal must be in [0, 1), got {terminal}")
+            if not 0.0 < terminal < 1.0:
+                raise ConfigError(f"terminal must be between 0 and 1, got {terminal}")
             cleanness = one - sigmas
-            if cleanness[-1] == 0:
+            if steps == 1 or cleanness[-1] <= 0:
                 raise ConfigError(
                     f"a schedule of {steps} step(s) for {tokens} tokens cannot be stretched to {terminal}: "
                     "all its sigmas are 1. Use more steps, fewer tokens, or stretch=False"
@@ -156,7 +156,7 @@ def _shifted(times: np.ndarray, shift: float) -> np.ndarray:
     Float32 in the reference's order of operations: with many tokens 1 - sigma is a few ulps of 1, and the
     stretch of `LTX2Scheduler` magnifies them.
     """
-    scale = np.float32(math.exp(shift))
+    scale = np.float32(math.exp(min(shift, 80.0)))  # beyond, every sigma is 1 and float32 would overflow
     return np.reciprocal(scale + (np.reciprocal(times) - np.float32(1.0))) * scale
 
 

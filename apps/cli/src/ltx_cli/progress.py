@@ -17,10 +17,11 @@ def print_plan(
         f"{config.width}x{config.height}, {config.num_frames} frames at {config.frame_rate:g} per second "
         f"({config.seconds:.2f} s), {sound}, seed {config.seed}, {model}, {dtype}",
         highlight=False,
+        soft_wrap=True,
     )
     for stage in plan:
         detail = f": {stage.detail}" if stage.detail else ""
-        console.print(f"  {stage.name}{detail}", highlight=False)
+        console.print(f"  {stage.name}{detail}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from ltx_core.errors import ConfigError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DTYPES: dict[str, mx.Dtype] = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
+DTYPES: dict[str, mx.Dtype] = {"float32": mx.float32, "bfloat16": mx.bfloat16}
 
 
 def backend() -> str:
@@ -37,10 +37,10 @@ def resolve_dtype(name: str | mx.Dtype | None) -> mx.Dtype:
     """
     if name is None or name == "auto":
         return default_dtype()
-    dtype = DTYPES.get(name) if isinstance(name, str) else name
-    if dtype not in (mx.float32, mx.bfloat16):
-        raise ConfigError(f"dtype {name!r} is not supported; choose 'float32', 'bfloat16' or 'auto'")
-    return dtype
+    for known, dtype in DTYPES.items():
+        if name == (known if isinstance(name, str) else dtype):
+            return dtype
+    raise ConfigError(f"dtype {name!r} is not supported; choose 'float32', 'bfloat16' or 'auto'")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

@@ -72,6 +72,7 @@ class ClipConfig:
             raise ConfigError(f"seed {self.seed} is not between 0 and 2**63 - 1")
         for image in self.images:
             image.resolve_frame(self.num_frames)
+            image.check()
 
     @property
     def seconds(self) -> float:

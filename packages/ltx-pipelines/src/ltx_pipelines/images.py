@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import mlx.core as mx
 import numpy as np
 from ltx_core import ConfigError, LTXError
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from ltx_pipelines.resize import normalize_images, resize_and_center_crop
 
@@ -63,6 +63,11 @@ class ImageCondition:
             )
         return frame
 
+    def check(self) -> None:
+        """Raise MediaError if the image is a file that cannot be read."""
+        if not isinstance(self.image, np.ndarray):
+            read_image(self.image)
+
     def describe(self) -> dict[str, Any]:
         """Plain values for records."""
         image = f"array {self.image.shape}" if isinstance(self.image, np.ndarray) else str(self.image)
@@ -95,7 +100,9 @@ def read_image(path: str | Path) -> np.ndarray:
     except FileNotFoundError:
         raise MediaError(f"the image {path} does not exist; check the path") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path} is not a readable image ({error}); use PNG, JPEG or WebP") from None
+        # Pillow's own message for a file of another kind only repeats the path.
+        why = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise MediaError(f"{path} is not a readable image{why}; use PNG, JPEG or WebP") from None
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:

@@ -53,7 +53,7 @@ class PreparedImage:
 
 
 def prepare_images(config: ClipConfig, default_crf: int) -> list[PreparedImage]:
-    """Read every image of a config, before anything is loaded that could be lost to an unreadable file."""
+    """Read every image of a config, and re-compress it."""
     return [
         PreparedImage(image.pixels(default_crf), image.resolve_frame(config.num_frames), image.strength)
         for image in config.images

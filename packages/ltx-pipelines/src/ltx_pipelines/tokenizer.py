@@ -93,16 +93,14 @@ def _load(directory: Path) -> Any:
         )
     # Without PyTorch, transformers would print a notice that only matters to those who need its models.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    import tokenizers
     import transformers
 
     try:
         if fast.is_file():
-            backend = tokenizers.Tokenizer.from_file(str(fast))
-            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **_settings(directory))
+            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(fast), **_settings(directory))
         else:
             tokenizer = transformers.GemmaTokenizer.from_pretrained(str(directory), local_files_only=True)
-    except Exception as error:  # tokenizers raises bare Exception
+    except Exception as error:  # the tokenizers library raises bare Exception
         raise LoaderError(f"the tokenizer in {directory} cannot be loaded: {error}") from error
     tokenizer.truncation_side = "right"
     return tokenizer

@@ -1,11 +1,16 @@
 """`ltx generate` on a small official-layout checkpoint: the whole chain, judged by the file it writes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import ltx_core  # noqa: F401  (BLAS before mlx)
+import mlx.core as mx
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from tests.e2e.conftest import Ran
 from tests.e2e.inspect_media import read_clip
@@ -135,6 +140,45 @@ def test_bad_input_is_one_clear_line(ltx: Ltx, files: Files, tmp_path: Path) -> 
         assert "Traceback" not in ran.err
         assert len(ran.err.strip().splitlines()) == 1, ran.err
         assert list(folder.iterdir()) == [], message
+
+
+def edited(source: Path, target: Path, drop: str = "", **sections: dict[str, object]) -> Path:
+    """A copy of a checkpoint without one tensor, or with changes to sections of its config."""
+    with safe_open(source, framework="mlx") as file:
+        metadata = file.metadata()
+    tensors = mx.load(str(source))
+    assert isinstance(tensors, dict)
+    if drop:
+        del tensors[drop]
+    config = json.loads(metadata["config"])
+    for name, changes in sections.items():
+        config[name] |= changes
+    mx.save_safetensors(str(target), tensors, metadata | {"config": json.dumps(config)})
+    return target
+
+
+def test_checkpoints_that_do_not_fit(ltx: Ltx, files: Files, tmp_path: Path) -> None:
+    """Found before anything is computed: a missing tensor, other sizes, a value of another network."""
+    source, target, output = files["--checkpoint"], tmp_path / "model.safetensors", tmp_path / "clip.mp4"
+    mistakes: list[tuple[str, dict[str, Any]]] = [
+        ("1 missing (vocoder.conv_post.bias)", {"drop": "vocoder.conv_post.bias"}),
+        (
+            "missing (vae.per_channel_statistics.mean-of-means)",
+            {"drop": "vae.per_channel_statistics.mean-of-means"},
+        ),
+        ("unexpected (model.diffusion_model.transformer_blocks.2", {"transformer": {"num_layers": 2}}),
+        ("where the config asks for", {"vae": {"decoder_base_channels": 8}}),
+        ("rope_type", {"transformer": {"rope_type": "spiral"}}),
+        ("norm_layer", {"vae": {"norm_layer": "group_norm"}}),
+        ("resblock", {"vocoder": {"resblock": "9"}}),
+    ]
+    for message, changes in mistakes:
+        given = options(files, checkpoint=edited(source, target, **changes))
+        ran = ltx("generate", "a fox", *given, *SMALL, "-o", output)
+        assert ran.status == 1, (message, ran)
+        assert message in ran.err, (message, ran.err)
+        assert len(ran.err.strip().splitlines()) == 1, ran.err
+        assert not output.exists()
 
 
 def test_empty_prompt(ltx: Ltx, files: Files, tmp_path: Path) -> None:

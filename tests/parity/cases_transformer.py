@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import mlx.core as mx
 import numpy as np
+from ltx_core import X0Model
 from ltx_core.perturbations import (
     BatchedPerturbationConfig,
     Perturbation,
@@ -13,7 +14,7 @@ from ltx_core.perturbations import (
 )
 from ltx_core.types import Modality
 from ltx_loaders.lora import fuse_loras
-from ltx_models.transformer import LTXModel, TransformerCache, X0Model
+from ltx_models.transformer import LTXModel, TransformerCache
 from ltx_models.transformer.adaln import Modulation, get_timestep_embedding
 from ltx_models.transformer.preprocess import cross_rope, self_rope
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ltx_loaders import KeyMap, LoaderError, load_weights, parse_version
+from ltx_loaders import COMPONENTS, KeyMap, LoaderError, load_weights, parse_version
 from mlx.utils import tree_flatten
 
 
@@ -106,3 +106,14 @@ def test_file_name_inverts_module_name(name: str) -> None:
 )
 def test_versions(text: str | None, version: tuple[int, ...]) -> None:
     assert parse_version(text) == version
+
+
+@pytest.mark.parametrize("component", list(COMPONENTS))
+@pytest.mark.parametrize("name", ["per_channel_statistics.mean_of_means", "conv_in.conv.weight"])
+def test_names_of_statistics_and_weights(component: str, name: str) -> None:
+    keys = COMPONENTS[component].keys
+    if not any(name.startswith(target) for target in keys.prefixes.values()):
+        return
+    assert keys.module_name(keys.file_name(name)) == name
+    if component in {"video_encoder", "video_decoder"} and "statistics" in name:
+        assert keys.file_name(name) == "vae.per_channel_statistics.mean-of-means"

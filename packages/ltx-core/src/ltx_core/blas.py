@@ -76,7 +76,7 @@ def _offer_gfortran() -> None:
 
 
 def _target(library: ctypes.CDLL) -> str:
-    """The processor family that a loaded OpenBLAS was built for, e.g. "ZEN"; "DYNAMIC" if it picks at run time."""
+    """The processor family that a loaded OpenBLAS was built for ("ZEN"); "DYNAMIC": it picks at run time."""
     library.openblas_get_config.restype = ctypes.c_char_p
     config = library.openblas_get_config().decode(errors="replace").upper()
     if "DYNAMIC_ARCH" in config:

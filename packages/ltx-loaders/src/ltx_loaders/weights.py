@@ -55,10 +55,12 @@ class KeyMap:
         head, dot, last = name.rpartition(".")
         spelled = {new: old for old, new in self.rename.items()}
         name = head + dot + spelled.get(last, last)
-        for prefix, target in self.prefixes.items():
-            if name.startswith(target):
-                return prefix + name[len(target) :]
-        return name
+        # The most specific one: the encoder's own tensors are anywhere, its statistics in one place.
+        prefix, target = max(
+            (item for item in self.prefixes.items() if name.startswith(item[1])),
+            key=lambda item: len(item[1]),
+        )
+        return prefix + name[len(target) :]
 
     def ignores(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignore)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CHECKED = ("transformer", "video_encoder", "video_decoder", "audio_decoder", "vocoder")
+
 # Blocks between evaluations on Metal, where the system kills command buffers that run for long.
 METAL_EVAL_EVERY = 4
 
@@ -102,8 +104,17 @@ class CheckpointModels:
         self.model_version = self.checkpoint.model_version
         self.name = self.checkpoint.path.name
         self._resident: dict[str, Any] = {}
-        if spatial_upsampler is not None:
-            load_upsampler(spatial_upsampler, self.dtype)
+        self._check()
+
+    def _check(self) -> None:
+        """Fit every tensor to its network, reading none of them: a missing one must not be found when the
+        clip has been denoised and the decoder's turn comes."""
+        load_gemma(self.gemma, self.dtype)
+        self.checkpoint.build("embeddings_processor", self.dtype, gemma=self.gemma_config)
+        for component in CHECKED:
+            self.checkpoint.build(component, self.dtype)
+        if self.upsampler_path is not None:
+            load_upsampler(self.upsampler_path, self.dtype)
 
     def require_spatial_upsampler(self) -> None:
         if self.upsampler_path is None:

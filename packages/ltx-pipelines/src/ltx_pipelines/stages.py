@@ -16,6 +16,7 @@ from ltx_core import (
     VideoLatentShape,
     VideoPixelShape,
     X0Model,
+    create_noised_state,
     euler_denoising_loop,
 )
 from ltx_core.conditioning import (
@@ -117,15 +118,18 @@ def denoise(
     noiser = GaussianNoiser(noise)
     scale = 1.0 if initial is None else float(sigmas[0])
     video_tools = models.layout.video_tools(shape)
-    state = video_tools.create_initial_state(initial_latent=None if initial is None else initial.video)
-    for item in items:
-        state = item.apply_to(state, video_tools)
-    video: LatentState | None = noiser(state, scale)
+    video: LatentState | None = create_noised_state(
+        video_tools,
+        items,
+        noiser,
+        noise_scale=scale,
+        initial_latent=None if initial is None else initial.video,
+    )
     audio: LatentState | None = None
     audio_tools = models.layout.audio_tools(shape)
     if with_audio:
-        state = audio_tools.create_initial_state(initial_latent=None if initial is None else initial.audio)
-        audio = noiser(state, scale)
+        sound = None if initial is None else initial.audio
+        audio = create_noised_state(audio_tools, (), noiser, noise_scale=scale, initial_latent=sound)
 
     def video_latent(tokens: mx.array) -> mx.array:
         """The clip's own tokens, without appended ones, as a latent."""

@@ -2,6 +2,6 @@
 
 from ltx_models.transformer.cache import TransformerCache
 from ltx_models.transformer.config import LTXModelConfig, LTXModelType, StreamConfig
-from ltx_models.transformer.model import LTXModel, X0Model
+from ltx_models.transformer.model import LTXModel
 
-__all__ = ["LTXModel", "LTXModelConfig", "LTXModelType", "StreamConfig", "TransformerCache", "X0Model"]
+__all__ = ["LTXModel", "LTXModelConfig", "LTXModelType", "StreamConfig", "TransformerCache"]

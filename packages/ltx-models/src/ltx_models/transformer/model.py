@@ -3,7 +3,6 @@
 import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.errors import ConfigError, ShapeError
-from ltx_core.maths import to_denoised
 from ltx_core.perturbations import BatchedPerturbationConfig
 from ltx_core.types import Modality
 
@@ -132,38 +131,3 @@ class LTXModel(nn.Module):
         shift, scale = get_ada_values(self[f"{prefix}scale_shift_table"], args.embedded_timestep, slice(0, 2))
         x = modulate(mx.fast.layer_norm(args.x, None, None, self.config.norm_eps), scale, shift)
         return self[f"{prefix}proj_out"](x)
-
-
-class X0Model:
-    """The same network, predicting clean tokens: x0 = x - velocity * timestep, for each token.
-
-    A conditioned token (timestep 0) comes back as it is. Reference component: `model.X0Model`.
-    """
-
-    def __init__(self, velocity_model: LTXModel) -> None:
-        self.velocity_model = velocity_model
-
-    @property
-    def num_blocks(self) -> int:
-        """Number of transformer blocks."""
-        return self.velocity_model.num_blocks
-
-    def __call__(
-        self,
-        video: Modality | None,
-        audio: Modality | None,
-        perturbations: BatchedPerturbationConfig | None = None,
-        cache: TransformerCache | None = None,
-    ) -> Velocities:
-        """Clean video and audio tokens, in the dtype of the latents. Arguments and errors: `LTXModel`."""
-        velocities = self.velocity_model(video, audio, perturbations, cache)
-        video_x0, audio_x0 = (
-            None if modality is None or velocity is None else _denoise(modality, velocity)
-            for modality, velocity in zip((video, audio), velocities, strict=True)
-        )
-        return video_x0, audio_x0
-
-
-def _denoise(modality: Modality, velocity: mx.array) -> mx.array:
-    timesteps = modality.timesteps.reshape(len(modality.latent), -1, 1)
-    return to_denoised(modality.latent, velocity, timesteps)

@@ -115,7 +115,10 @@ def load_weights(
             want = _official(parameter, axes.get(name))
             misshapen[name] = f"{key} is {_order(tensors[key].shape)} where the config asks for {want}"
             continue
-        loaded[name] = tensor.astype(dtype) if mx.issubdtype(tensor.dtype, mx.floating) else tensor
+        if mx.issubdtype(tensor.dtype, mx.floating):
+            tensor = tensor.astype(dtype)
+        # A transposed view would be copied anew by every convolution.
+        loaded[name] = mx.contiguous(tensor) if name in axes else tensor
     missing = [keys.file_name(name) for name in parameters if name not in loaded and name not in misshapen]
     problems = [
         *_report("missing", missing),

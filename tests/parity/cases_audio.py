@@ -17,13 +17,13 @@ def _config(case: Case) -> AudioVAEConfig:
 
 @covers("audio_decode", kind="network")
 def audio_decode(case: Case) -> Values:
-    decoder = case.checkpoint.build("audio_decoder", mx.float32)
+    decoder = case.build("audio_decoder")
     return {name: decoder(latent) for name, latent in case.inputs.items()}
 
 
 @covers("audio_encode", kind="network")
 def audio_encode(case: Case) -> Values:
-    encoder = case.checkpoint.build("audio_encoder", mx.float32)
+    encoder = case.build("audio_encoder")
     values = {name: encoder(mel) for name, mel in case.inputs.items() if name != "waveform"}
     audio = Audio(case.inputs["waveform"], encoder.config.sample_rate)
     return {**values, "end_to_end": encode_audio(audio, encoder)}
@@ -43,8 +43,8 @@ def audio_mel(case: Case) -> Values:
 
 @covers("vocoder", kind="network")
 def vocoder(case: Case) -> Values:
-    network = case.checkpoint.build("vocoder", mx.float32)
-    decoder = case.checkpoint.build("audio_decoder", mx.float32)
+    network = case.build("vocoder")
+    decoder = case.build("audio_decoder")
     decoded = decode_audio(case.inputs["latent"], decoder, network)
     assert decoded.sampling_rate == case.args["sampling_rate"]
     values = {

@@ -52,7 +52,7 @@ def _open(case: Case) -> Run:
     args = case.args
     return Run(
         case,
-        core.X0Model(case.checkpoint.build("transformer", mx.float32)),
+        core.X0Model(case.build("transformer")),
         core.VideoLatentTools(
             core.VideoLatentPatchifier(1), core.VideoLatentShape(*args["video_shape"]), args["fps"]
         ),

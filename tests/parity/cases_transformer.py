@@ -24,7 +24,7 @@ Perturbations = list[tuple[str, list[int] | None]]
 
 
 def _model(case: Case) -> LTXModel:
-    model = case.checkpoint.build("transformer", mx.float32)
+    model = case.build("transformer")
     assert isinstance(model, LTXModel)
     return model
 

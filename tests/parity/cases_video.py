@@ -19,7 +19,7 @@ from tests.parity.harness import Case, Values, covers
 
 @covers("vae_encode", kind="network")
 def vae_encode(case: Case) -> Values:
-    encoder = case.checkpoint.build("video_encoder", mx.float32)
+    encoder = case.build("video_encoder")
     clip = case.inputs["clip"]
     values = {name: encoder(clip[:, :, :frames]) for name, frames in case.args["frames"].items()}
     return values | {"b2": encoder(case.inputs["pair"])}
@@ -27,7 +27,7 @@ def vae_encode(case: Case) -> Values:
 
 @covers("vae_decode", kind="network")
 def vae_decode(case: Case) -> Values:
-    decoder = case.checkpoint.build("video_decoder", mx.float32)
+    decoder = case.build("video_decoder")
     values: dict[str, mx.array] = {}
     for name, latent in case.inputs.items():
         rows, columns = case.args["stride"][name]
@@ -50,8 +50,8 @@ def _stages(decoder: nn.Module, latent: mx.array) -> Iterator[mx.array]:
 
 @covers("vae_statistics", kind="component")
 def vae_statistics(case: Case) -> Values:
-    video = case.checkpoint.build("video_decoder", mx.float32).per_channel_statistics
-    audio = case.checkpoint.build("audio_decoder", mx.float32).per_channel_statistics
+    video = case.build("video_decoder").per_channel_statistics
+    audio = case.build("audio_decoder").per_channel_statistics
     return {
         "video.normalized": video.normalize(case.inputs["video"]),
         "video.un_normalized": video.un_normalize(case.inputs["video"]),
@@ -130,8 +130,8 @@ def vae_tile_layout(case: Case) -> Values:
 
 @covers("vae_tiled", kind="network")
 def vae_tiled(case: Case) -> Values:
-    decoder = case.checkpoint.build("video_decoder", mx.float32)
-    encoder = case.checkpoint.build("video_encoder", mx.float32)
+    decoder = case.build("video_decoder")
+    encoder = case.build("video_encoder")
     factors, args = decoder.video_downscale_factors, case.args
     rows, columns = args["stride"]
     latent, image = case.inputs["latent"], case.inputs["image"]
@@ -149,7 +149,7 @@ def vae_tiled(case: Case) -> Values:
 
 @covers("upscalers", kind="network")
 def upscalers(case: Case) -> Values:
-    statistics = case.checkpoint.build("video_encoder", mx.float32).per_channel_statistics
+    statistics = case.build("video_encoder").per_channel_statistics
     values = {}
     for name, latent in case.inputs.items():
         upsampler = load_upsampler(case.root / f"{name}.safetensors", mx.float32)

@@ -19,11 +19,15 @@ import numpy as np
 from ltx_loaders import Checkpoint
 from safetensors import safe_open
 
-# Relative L2 error in float32. An exception stands here with its reason, and nowhere else.
+# Relative L2 error in float32 by kind of case, and in bfloat16 for the networks that run in it (where integers
+# such as 8-bit frames are numbers too). An exception stands here with its reason, and nowhere else.
 LIMITS = {"component": 1e-5, "network": 1e-4}
-EXCEPTIONS: dict[tuple[str, str], tuple[float, str]] = {
-    # (case pattern, output pattern): (limit, reason)
-}
+BFLOAT16_LIMIT = 3e-2
+IN_BFLOAT16 = ("transformer_*", "vae_encode", "vae_decode", "vae_tiled", "audio_decode", "audio_encode")
+# Video decoders that end in a handful of channels: the pixel norm over 3 or 4 numbers divides by values near 0 and
+# amplifies every rounding. Measured with random weights, the error of the same network is 3e-2 to 8e-2 at a
+# width of 3, 2e-2 at 8 and 1.6e-2 at 64; real ones end at 128.
+NARROW_DECODER, NARROW_BFLOAT16_LIMIT = 8, 1.5e-1
 
 Values = Mapping[str, mx.array | np.ndarray]
 Runner = Callable[["Case"], Values]
@@ -39,6 +43,7 @@ class Case:
     args: dict[str, Any]
     inputs: dict[str, mx.array]
     outputs: dict[str, np.ndarray]
+    dtype: mx.Dtype = mx.float32
 
     @property
     def root(self) -> Path:
@@ -49,8 +54,12 @@ class Case:
     def checkpoint(self) -> Checkpoint:
         return Checkpoint.open(self.root / "checkpoint.safetensors")
 
+    def build(self, component: str, **options: Any) -> Any:
+        """A network of the case's checkpoint with its weights, in the precision under test."""
+        return self.checkpoint.build(component, self.dtype, **options)
+
     @staticmethod
-    def load(path: Path) -> "Case":
+    def load(path: Path, dtype: mx.Dtype = mx.float32) -> "Case":
         inputs: dict[str, mx.array] = {}
         outputs: dict[str, np.ndarray] = {}
         with safe_open(path, framework="numpy") as file:
@@ -62,7 +71,8 @@ class Case:
                     inputs[name] = mx.array(file.get_tensor(key))
                 else:
                     outputs[name] = file.get_tensor(key)
-        return Case(path, about["name"], metadata.get("reference", ""), about["args"], inputs, outputs)
+        reference = metadata.get("reference", "")
+        return Case(path, about["name"], reference, about["args"], inputs, outputs, dtype)
 
 
 @dataclass(frozen=True)
@@ -117,11 +127,17 @@ def relative_l2(value: np.ndarray, want: np.ndarray) -> float:
     return error / scale if scale > 0 else error
 
 
-def _limit(case: Case, output: str, kind: str) -> float:
-    for (case_pattern, output_pattern), (limit, _) in EXCEPTIONS.items():
-        if fnmatch.fnmatchcase(case.name, case_pattern) and fnmatch.fnmatchcase(output, output_pattern):
-            return limit
-    return LIMITS[kind]
+def runs_in_bfloat16(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in IN_BFLOAT16)
+
+
+def _limit(case: Case, kind: str) -> float:
+    if case.dtype == mx.float32:
+        return LIMITS[kind]
+    if case.name in {"vae_decode", "vae_tiled"}:
+        width = case.checkpoint.config["vae"].get("decoder_base_channels", 128)
+        return NARROW_BFLOAT16_LIMIT if width < NARROW_DECODER else BFLOAT16_LIMIT
+    return BFLOAT16_LIMIT
 
 
 def _to_numpy(value: mx.array | np.ndarray) -> np.ndarray:
@@ -132,7 +148,7 @@ def _to_numpy(value: mx.array | np.ndarray) -> np.ndarray:
 
 def judge(case: Case, kind: str, values: Values) -> Result:
     """Compare everything a case recorded with everything that was computed."""
-    result = Result(case.name, limit=LIMITS[kind])
+    result = Result(case.name, limit=_limit(case, kind))
     for name in sorted(set(case.outputs) - set(values)):
         result.failures.append(f"out.{name} was not computed")
     for name in sorted(set(values) - set(case.outputs)):
@@ -142,7 +158,7 @@ def judge(case: Case, kind: str, values: Values) -> Result:
         if want.shape != got.shape:
             result.failures.append(f"out.{name}: shape {got.shape}, the reference has {want.shape}")
             continue
-        if np.issubdtype(want.dtype, np.integer):
+        if np.issubdtype(want.dtype, np.integer) and case.dtype == mx.float32:
             different = int((got != want).sum())
             result.absolute = max(result.absolute, float(different > 0))
             if different:
@@ -151,17 +167,16 @@ def judge(case: Case, kind: str, values: Values) -> Result:
         relative = relative_l2(got, want)
         absolute = float(np.abs(got.astype(np.float64) - want).max(initial=0.0))
         result.relative, result.absolute = max(result.relative, relative), max(result.absolute, absolute)
-        limit = _limit(case, name, kind)
-        if not relative <= limit:
-            result.failures.append(f"out.{name}: relative L2 error {relative:.2e} > {limit:.0e}")
+        if not relative <= result.limit:
+            result.failures.append(f"out.{name}: relative L2 error {relative:.2e} > {result.limit:.1e}")
     return result
 
 
 def table(results: list[Result]) -> Iterator[str]:
     """The lines of the closing table."""
     width = max((len(result.name) for result in results), default=4)
-    yield f"{'case':<{width}}  {'rel. L2':>8}  {'max abs':>8}  {'limit':>6}"
+    yield f"{'case':<{width}}  {'rel. L2':>8}  {'max abs':>8}  {'limit':>7}"
     for result in results:
         verdict = "" if not result.failures else "  FAILED"
-        errors = f"{result.relative:8.1e}  {result.absolute:8.1e}  {result.limit:6.0e}"
+        errors = f"{result.relative:8.1e}  {result.absolute:8.1e}  {result.limit:7.1e}"
         yield f"{result.name:<{width}}  {errors}{verdict}"

@@ -43,14 +43,14 @@ def generate(
     width: Annotated[int | None, typer.Option(help="Pixels; multiple of 32, distilled 64.")] = None,
     num_frames: Annotated[int, typer.Option(help="8 k + 1.")] = 121,
     frame_rate: Annotated[float, typer.Option(help="Frames per second.")] = 24.0,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the model's].")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None,
     cfg_scale: Annotated[float | None, typer.Option(help="Prompt guidance of the video; 1 is none.")] = None,
     audio_cfg_scale: Annotated[float | None, typer.Option(help="Prompt guidance of the sound.")] = None,
     stg_scale: Annotated[
         float | None, typer.Option(help="Spatio-temporal guidance (one-stage); 0 is none.")
     ] = None,
     negative_prompt: Annotated[
-        str | None, typer.Option(help="What to stay away from [default: the model's].")
+        str | None, typer.Option(help="What to stay away from; the model's own if not given.")
     ] = None,
     image: Annotated[
         list[str] | None,
@@ -103,7 +103,8 @@ def generate(
     with bars(console, plan) as on_step:
         result = runner(config, on_step=on_step)
     result.save(output)
-    console.print(f"{output}: made in {time.monotonic() - started:.1f} s", highlight=False)
+    seconds = time.monotonic() - started
+    console.print(f"{output}: made in {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)
 
 
 def _refuse(options: dict[str, Any], pipeline: PipelineName, why: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from ltx_loaders import Checkpoint, SafetensorsHeader
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -29,7 +30,7 @@ def info(
         _values(console, "config", dict(checkpoint.config))
         return
     console.print(
-        f"[bold]{path.name}[/]: LTX-{checkpoint.generation} checkpoint, {_bytes(path.stat().st_size)}"
+        f"[bold]{escape(path.name)}[/]: LTX-{checkpoint.generation} checkpoint, {_bytes(path.stat().st_size)}"
     )
     table = Table("component", "tensors", "parameters", "dtype", "size", box=None, pad_edge=False)
     for column in table.columns[1:]:
@@ -49,7 +50,7 @@ def info(
 def _plain(console: Console, header: SafetensorsHeader, kind: str) -> None:
     parameters = sum(entry.size for entry in header.tensors.values())
     dtypes = ", ".join(sorted({entry.dtype for entry in header.tensors.values()}))
-    console.print(f"[bold]{header.path.name}[/]: {kind}, {_bytes(header.path.stat().st_size)}")
+    console.print(f"[bold]{escape(header.path.name)}[/]: {kind}, {_bytes(header.path.stat().st_size)}")
     console.print(f"{len(header.tensors):,} tensors, {parameters:,} parameters, {dtypes}")
     _values(console, "metadata", {key: value for key, value in header.metadata.items() if key != "config"})
 
@@ -58,7 +59,7 @@ def _values(console: Console, title: str, values: dict[str, object]) -> None:
     """One line for a section of a config: its plain values; `--config` has the rest."""
     plain = [f"{key} {value}" for key, value in values.items() if isinstance(value, str | int | float)]
     if plain:
-        console.print(f"[bold]{title}[/]: {', '.join(plain)}", highlight=False)
+        console.print(f"[bold]{title}[/]: {escape(', '.join(plain))}", highlight=False)
 
 
 def _bytes(count: int) -> str:

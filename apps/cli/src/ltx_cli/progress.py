@@ -17,6 +17,7 @@ def print_plan(
         f"{config.width}x{config.height}, {config.num_frames} frames at {config.frame_rate:g} per second "
         f"({config.seconds:.2f} s), {sound}, seed {config.seed}, {model}, {dtype}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     for stage in plan:

@@ -34,6 +34,10 @@ def convolve(x: mx.array, weight: mx.array, bias: mx.array, padding: tuple[int, 
             f"a convolution of {x.shape} to {weight.shape[0]} channels has 2^31 elements or more: "
             "encode or decode in tiles (tiling_config)"
         )
+    if backend() == "cpu" and x.dtype != mx.float32:
+        # Sum in float32 and round once, as the kernels of GPUs do.
+        x32, weight, bias = (array.astype(mx.float32) for array in (x, weight, bias))
+        return convolve(x32, weight, bias, padding).astype(x.dtype)
     # Per tap, `_convolve_rows` copies O x C weights, the built-in CPU convolution positions x C inputs.
     if backend() == "cpu" and positions > 2 * weight.shape[0]:
         x = mx.pad(x, [(0, 0), *((size, size) for size in padding), (0, 0)])

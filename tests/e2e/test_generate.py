@@ -142,14 +142,18 @@ def test_bad_input_is_one_clear_line(ltx: Ltx, files: Files, tmp_path: Path) -> 
         assert list(folder.iterdir()) == [], message
 
 
-def edited(source: Path, target: Path, drop: str = "", **sections: dict[str, object]) -> Path:
-    """A copy of a checkpoint without one tensor, or with changes to sections of its config."""
+def edited(
+    source: Path, target: Path, drop: str = "", poison: str = "", **sections: dict[str, object]
+) -> Path:
+    """A copy of a checkpoint without a tensor, with NaN in one, or with changes to sections of its config."""
     with safe_open(source, framework="mlx") as file:
         metadata = file.metadata()
     tensors = mx.load(str(source))
     assert isinstance(tensors, dict)
     if drop:
         del tensors[drop]
+    if poison:
+        tensors[poison] = tensors[poison] * mx.nan
     config = json.loads(metadata["config"])
     for name, changes in sections.items():
         config[name] |= changes
@@ -179,6 +183,25 @@ def test_checkpoints_that_do_not_fit(ltx: Ltx, files: Files, tmp_path: Path) -> 
         assert message in ran.err, (message, ran.err)
         assert len(ran.err.strip().splitlines()) == 1, ran.err
         assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "tensor"),
+    [
+        ("encode prompt", "text_embedding_projection.aggregate_embed.weight"),
+        ("stage 1", "model.diffusion_model.transformer_blocks.1.audio_ff.net.2.bias"),
+        ("decode video", "vae.decoder.conv_out.conv.bias"),
+        ("decode audio", "vocoder.conv_post.bias"),
+    ],
+)
+def test_broken_weights_trip_a_wire(ltx: Ltx, files: Files, tmp_path: Path, stage: str, tensor: str) -> None:
+    """The stage that broke is named, and no file is written."""
+    poisoned = edited(files["--checkpoint"], tmp_path / "model.safetensors", poison=tensor)
+    ran = ltx("generate", "a fox", *options(files, checkpoint=poisoned), *SMALL, "-o", tmp_path / "clip.mp4")
+    assert ran.status == 1
+    assert f"error: {stage}: " in ran.err
+    assert "NaN" in ran.err
+    assert not (tmp_path / "clip.mp4").exists()
 
 
 def test_empty_prompt(ltx: Ltx, files: Files, tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ import numpy as np
 from ltx_loaders import Checkpoint
 from safetensors import safe_open
 
-# Relative L2 error in float32 by kind of case, and in bfloat16 for the networks that run in it (where integers
-# such as 8-bit frames are numbers too). An exception stands here with its reason, and nowhere else.
+# Relative L2 error: in float32 by kind of case, and in bfloat16 for the networks that run in it (integers
+# such as 8-bit frames are numbers there). An exception stands here with its reason, and nowhere else.
 LIMITS = {"component": 1e-5, "network": 1e-4}
 BFLOAT16_LIMIT = 3e-2
 IN_BFLOAT16 = ("transformer_*", "vae_encode", "vae_decode", "vae_tiled", "audio_decode", "audio_encode")
-# Video decoders that end in a handful of channels: the pixel norm over 3 or 4 numbers divides by values near 0 and
-# amplifies every rounding. Measured with random weights, the error of the same network is 3e-2 to 8e-2 at a
-# width of 3, 2e-2 at 8 and 1.6e-2 at 64; real ones end at 128.
+# Video decoders that end in a handful of channels: the pixel norm over 3 or 4 numbers divides by values near
+# 0 and amplifies every rounding. Measured with random weights, the error of the same network is 3e-2 to 8e-2
+# at a width of 3, 2e-2 at 8 and 1.6e-2 at 64; real ones end at 128.
 NARROW_DECODER, NARROW_BFLOAT16_LIMIT = 8, 1.5e-1
 
 Values = Mapping[str, mx.array | np.ndarray]

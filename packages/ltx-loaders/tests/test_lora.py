@@ -1,5 +1,7 @@
 """LoRA fusion on a network of two linears."""
 
+from pathlib import Path
+
 import ltx_core  # noqa: F401  (BLAS before mlx)
 import mlx.core as mx
 import mlx.nn as nn
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ltx_loaders.errors import LoaderError
-from ltx_loaders.lora import fuse_loras
+from ltx_loaders.lora import Lora, fuse_loras
 
 
 class Network(nn.Module):
@@ -90,3 +92,33 @@ def test_a_lora_for_something_else_is_refused_and_nothing_changes(change, messag
     with pytest.raises(LoaderError, match=message):
         fuse_loras(network, [(lora(0), 1.0), (change(lora(1)), 1.0)])
     np.testing.assert_array_equal(network.to_q.weight, weight)
+
+
+def write(path: Path, tensors: dict[str, mx.array], **metadata: str) -> Path:
+    mx.save_safetensors(str(path), tensors, metadata)
+    return path
+
+
+def test_files_say_how_references_are_scaled(tmp_path: Path) -> None:
+    tensors = lora(0)
+    plain = Lora.open(write(tmp_path / "a.safetensors", tensors))
+    assert (plain.reference_downscale_factor, plain.reference_temporal_scale_factor) == (1, 1)
+    factors = {"reference_downscale_factor": "2", "reference_temporal_scale_factor": "4"}
+    scaled = Lora.open(write(tmp_path / "b.safetensors", tensors, **factors))
+    assert (scaled.reference_downscale_factor, scaled.reference_temporal_scale_factor) == (2, 4)
+    network = Network()
+    assert fuse_loras(network, [(scaled.tensors(), 1.0)]) == 2
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "1.5", "two", ""])
+def test_other_factors_are_refused(tmp_path: Path, factor: str) -> None:
+    path = write(tmp_path / "a.safetensors", lora(0), reference_downscale_factor=factor)
+    with pytest.raises(LoaderError, match="reference_downscale_factor"):
+        Lora.open(path)
+
+
+def test_files_that_are_no_lora(tmp_path: Path) -> None:
+    with pytest.raises(LoaderError, match="is no LoRA"):
+        Lora.open(write(tmp_path / "a.safetensors", {"x": mx.zeros(1)}))
+    with pytest.raises(LoaderError, match="does not exist"):
+        Lora.open(tmp_path / "none.safetensors")

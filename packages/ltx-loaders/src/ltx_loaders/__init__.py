@@ -7,6 +7,7 @@ from ltx_loaders.components import COMPONENTS, Component
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.gemma import find_gemma_directory, load_gemma, read_gemma_config
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
+from ltx_loaders.lora import Lora, fuse_loras
 from ltx_loaders.upsampler import load_upsampler
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import KeyMap, load_weights
@@ -18,9 +19,11 @@ __all__ = [
     "Group",
     "KeyMap",
     "LoaderError",
+    "Lora",
     "SafetensorsHeader",
     "TensorInfo",
     "find_gemma_directory",
+    "fuse_loras",
     "load_gemma",
     "load_upsampler",
     "load_weights",

@@ -1,17 +1,69 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685), fused into the weights of a network."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
+from ltx_loaders.checkpoint import read_tensors
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.header import SafetensorsHeader
 
 PREFIX = "diffusion_model."
 SUFFIXES = {".lora_A.weight": "A", ".lora_B.weight": "B"}
 
 Factors = dict[str, dict[str, mx.array]]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """An adapter file: its header, and what it says of how to use it.
+
+    Attributes:
+        header: tensor names and raw metadata.
+        reference_downscale_factor: in-context LoRAs: the reference video is this many times smaller than the
+            clip along each side, and its positions are scaled up by it. 1 for other LoRAs.
+        reference_temporal_scale_factor: the same for time.
+    """
+
+    header: SafetensorsHeader
+    reference_downscale_factor: int = 1
+    reference_temporal_scale_factor: int = 1
+
+    @staticmethod
+    def open(path: str | Path) -> "Lora":
+        """Open an adapter file; only its header is read.
+
+        Raises:
+            LoaderError: the file is missing, damaged, holds no LoRA, or has a factor that is no whole number
+                of at least 1.
+        """
+        header = SafetensorsHeader.read(path)
+        if not any(name.endswith(suffix) for name in header.tensors for suffix in SUFFIXES):
+            raise LoaderError(
+                f"{path} is no LoRA: it has no tensors that end in {' or '.join(SUFFIXES)}; check the path"
+            )
+        return Lora(
+            header,
+            _factor(header, "reference_downscale_factor"),
+            _factor(header, "reference_temporal_scale_factor"),
+        )
+
+    def tensors(self) -> dict[str, mx.array]:
+        """The factors, lazily, under their names in the file."""
+        return read_tensors(self.header)
+
+
+def _factor(header: SafetensorsHeader, key: str) -> int:
+    text = header.metadata.get(key, "1")
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise LoaderError(
+            f"{header.path}: metadata entry {key!r} is {text!r}; it must be a whole number of at least 1"
+        )
+    return int(text)
 
 
 def _factors(tensors: Mapping[str, mx.array]) -> Factors:

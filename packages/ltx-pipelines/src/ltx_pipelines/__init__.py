@@ -18,8 +18,10 @@ from ltx_pipelines.text_to_video import (
     TextToVideoPipeline,
     create_text_to_video_pipeline,
 )
+from ltx_pipelines.tripwires import BrokenSignalError
 
 __all__ = [
+    "BrokenSignalError",
     "Cancelled",
     "CheckpointModels",
     "ClipConfig",

@@ -8,6 +8,7 @@ import mlx.core as mx
 
 from ltx_pipelines.events import OnStep, StageEvent
 from ltx_pipelines.tokenizer import Tokenizer
+from ltx_pipelines.tripwires import check_signal
 
 if TYPE_CHECKING:
     from ltx_models.text_encoder import EmbeddingsProcessor, GemmaTextModel
@@ -42,6 +43,8 @@ class TextEncoder:
         mx.eval(hidden_states)
         video, audio = self.processor.process_hidden_states(hidden_states, self.tokenizer.max_length)
         mx.eval(video, audio)
+        check_signal(STAGE, "video context", video)
+        check_signal(STAGE, "audio context", audio)
         return PromptContext(video, audio)
 
 

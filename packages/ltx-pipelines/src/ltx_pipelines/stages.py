@@ -30,6 +30,7 @@ from ltx_core.noisers import NoiseFn
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.events import OnStep, StageEvent
 from ltx_pipelines.images import image_tensor
+from ltx_pipelines.tripwires import check_signal
 
 if TYPE_CHECKING:
     from ltx_pipelines.models import ModelSource
@@ -150,7 +151,9 @@ def denoise(
         video_latent(video.latent),
         None if audio is None else audio_tools.patchifier.unpatchify(audio.latent, audio_tools.target_shape),
     )
-    mx.eval(result.video, *([] if result.audio is None else [result.audio]))
+    check_signal(stage, "video latent", result.video)
+    if result.audio is not None:
+        check_signal(stage, "audio latent", result.audio)
     return result
 
 
@@ -178,6 +181,8 @@ def decode_frames(models: "ModelSource", latent: mx.array, on_step: OnStep) -> n
     done = 0
     with models.video_decoder() as decoder:
         for chunk in decoder.decode_video(latent, tiling):
+            if not frames:
+                check_signal("decode video", "first frames", chunk, may_be_constant=True)
             frames.append(np.array(to_uint8(chunk)))
             done += len(chunk)
             on_step(StageEvent("decode video", done, shape.frames))
@@ -193,7 +198,7 @@ def decode_sound(models: "ModelSource", latent: mx.array | None, on_step: OnStep
     on_step(StageEvent("decode audio", 0, 1))
     with models.audio_decoder() as (decoder, vocoder):
         audio = decode_audio(latent, decoder, vocoder)
-        mx.eval(audio.waveform)
+        check_signal("decode audio", "waveform", audio.waveform, may_be_constant=True)
     on_step(StageEvent("decode audio", 1, 1))
     return audio
 

@@ -77,7 +77,8 @@ class SafetensorsHeader:
         except OSError as error:
             raise LoaderError(f"{path} cannot be read: {error.strerror or error}") from None
         header = _parse(path, raw)
-        metadata = header.pop("__metadata__", {})
+        # MLX writes null where there is no metadata.
+        metadata = header.pop("__metadata__", None) or {}
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise LoaderError(f"{path} is damaged: the metadata of its header is not a map of strings")
         tensors, end = {}, 0

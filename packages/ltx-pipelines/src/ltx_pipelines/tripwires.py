@@ -4,15 +4,16 @@ import mlx.core as mx
 from ltx_core import LTXError
 
 ADVICE = {
-    "encode prompt": "the text encoder or the text connectors are damaged or belong to another model; check the "
-    "--gemma folder and the checkpoint",
-    "decode video": "the latents were sound, so the video decoder failed; decode with dtype float32, or get the "
-    "checkpoint again",
-    "decode audio": "the latents were sound, so the audio decoder or the vocoder failed; get the checkpoint again",
+    "encode prompt": "the text encoder or the text connectors are damaged or belong to another model; check "
+    "the Gemma folder and the checkpoint",
+    "decode video": "the latents were sound, so the video decoder failed; decode with dtype float32, or get "
+    "the checkpoint again",
+    "decode audio": "the latents were sound, so the audio decoder or the vocoder failed; get the checkpoint "
+    "again",
 }
 DENOISING_ADVICE = (
-    "try dtype float32, another seed, less guidance, or images and LoRAs taken away one by one; if nothing helps, "
-    "the checkpoint is damaged"
+    "try dtype float32, another seed, less guidance, or images and LoRAs taken away one by one; if nothing "
+    "helps, the checkpoint is damaged"
 )
 
 

@@ -138,8 +138,17 @@ def test_damaged_file(tmp_path: Path, name: str) -> None:
     if name == "tokenizer_config.json":
         write_tokenizer(tmp_path)
     (tmp_path / name).write_bytes(b"\x00not a tokenizer")
-    with pytest.raises(LoaderError, match="cannot be loaded"):
+    with pytest.raises(LoaderError, match=r"(cannot be loaded|is damaged)"):
         Tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(("stated", "length"), [(256, 256), (1024, 1024), (10**30, 1024)])
+def test_a_folder_may_ask_for_fewer_positions(tmp_path: Path, stated: int, length: int) -> None:
+    write_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_max_length": stated}))
+    assert Tokenizer(tmp_path).max_length == length
+    assert Tokenizer(tmp_path, max_length=128).max_length == 128
 
 
 def test_transformers_is_imported_on_first_use_only() -> None:

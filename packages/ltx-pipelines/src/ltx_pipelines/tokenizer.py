@@ -26,6 +26,7 @@ IGNORED_SETTINGS = frozenset(
 
 # The text connectors tile this many registers over the positions behind the text.
 LENGTH_UNIT = 128
+DEFAULT_LENGTH = 1024
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,19 @@ class Tokenizer:
 
     Args:
         directory: holds `tokenizer.json`, or else `tokenizer.model`. Nothing is downloaded.
-        max_length: positions per prompt, a multiple of 128; longer prompts are cut off on the right.
+        max_length: positions per prompt, a multiple of 128; longer prompts are cut off on the right. None:
+            1024, as the released models have it, or less if tokenizer_config.json has a `model_max_length`.
 
     Raises:
         LoaderError: there is no tokenizer in the directory, it is damaged, or it has no <bos> token.
         ConfigError: `max_length` is no positive multiple of 128.
     """
 
-    def __init__(self, directory: str | Path, max_length: int = 1024) -> None:
+    def __init__(self, directory: str | Path, max_length: int | None = None) -> None:
+        if max_length is None:
+            max_length = min(
+                DEFAULT_LENGTH, _settings(Path(directory)).get("model_max_length", DEFAULT_LENGTH)
+            )
         if max_length < 1 or max_length % LENGTH_UNIT:
             raise ConfigError(f"max_length is {max_length}; it must be a positive multiple of {LENGTH_UNIT}")
         self.max_length = max_length
@@ -97,7 +103,7 @@ def _load(directory: Path) -> Any:
 
     try:
         if fast.is_file():
-            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(fast), **_settings(directory))
+            tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(fast), **_options(directory))
         else:
             tokenizer = transformers.GemmaTokenizer.from_pretrained(str(directory), local_files_only=True)
     except Exception as error:  # the tokenizers library raises bare Exception
@@ -107,14 +113,24 @@ def _load(directory: Path) -> Any:
 
 
 def _settings(directory: Path) -> dict[str, Any]:
-    """Special tokens and options from `tokenizer_config.json`; those of Gemma where there is no such file."""
+    """The object in `tokenizer_config.json`; the special tokens of Gemma where there is no such file."""
     file = directory / "tokenizer_config.json"
     if not file.is_file():
         return {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>"}
-    settings = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise LoaderError(f"{file} is damaged: not a JSON object")
+    return settings
+
+
+def _options(directory: Path) -> dict[str, Any]:
+    """What the settings say of the tokenizer itself."""
     # Older files describe a special token by an object, of which only the text matters here.
     return {
         key: value["content"] if isinstance(value, dict) and "content" in value else value
-        for key, value in settings.items()
+        for key, value in _settings(directory).items()
         if key not in IGNORED_SETTINGS
     }

@@ -29,6 +29,10 @@ IN_BFLOAT16 = ("transformer_*", "vae_encode", "vae_decode", "vae_tiled", "audio_
 # at a width of 3, 2e-2 at 8 and 1.6e-2 at 64; real ones end at 128.
 NARROW_DECODER, NARROW_BFLOAT16_LIMIT = 8, 1.5e-1
 
+# 8-bit frames are truncated: decoders that agree to 1e-5 can stand on both sides of an integer. Measured with
+# checkpoints of other sizes: up to 3 of 19008 values off by one. All other integers must be equal.
+TRUNCATED, MAX_OFF_BY_ONE = "*.uint8", 1e-3
+
 Values = Mapping[str, mx.array | np.ndarray]
 Runner = Callable[["Case"], Values]
 
@@ -159,9 +163,11 @@ def judge(case: Case, kind: str, values: Values) -> Result:
             result.failures.append(f"out.{name}: shape {got.shape}, the reference has {want.shape}")
             continue
         if np.issubdtype(want.dtype, np.integer) and case.dtype == mx.float32:
-            different = int((got != want).sum())
-            result.absolute = max(result.absolute, float(different > 0))
-            if different:
+            distance = np.abs(got.astype(np.int64) - want)
+            different, largest = int((distance > 0).sum()), int(distance.max(initial=0))
+            result.absolute = max(result.absolute, float(largest))
+            by_truncation = largest == 1 and different <= MAX_OFF_BY_ONE * want.size
+            if different and not (by_truncation and fnmatch.fnmatchcase(name, TRUNCATED)):
                 result.failures.append(f"out.{name}: {different} of {want.size} integers differ")
             continue
         relative = relative_l2(got, want)

@@ -1,0 +1,28 @@
+"""The little world of the pocket model: scenes, their pictures, their sounds, their captions."""
+
+from ltx_pocket.world.captions import canonical, caption, caption_with_parts, known_words
+from ltx_pocket.world.render import render
+from ltx_pocket.world.scene import HELD_OUT_SEED, Scene, SceneBatch, Thing, pack, sample_scene
+from ltx_pocket.world.sound import synthesize
+from ltx_pocket.world.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, SIZES, SOUNDS
+
+__all__ = [
+    "BACKGROUNDS",
+    "COLOURS",
+    "HELD_OUT_SEED",
+    "MOTIONS",
+    "SHAPES",
+    "SIZES",
+    "SOUNDS",
+    "Scene",
+    "SceneBatch",
+    "Thing",
+    "canonical",
+    "caption",
+    "caption_with_parts",
+    "known_words",
+    "pack",
+    "render",
+    "sample_scene",
+    "synthesize",
+]

@@ -1,0 +1,338 @@
+"""What every stage of the training shares: the optimisation step, the time budget, the log and the files.
+
+Stages are limited by the clock, not by a number of steps: learning rates and mixtures follow the fraction of
+`--minutes` that has passed, compilation of kernels included.
+"""
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
+from ltx_core.device import backend
+from ltx_loaders.components import COMPONENTS
+from ltx_loaders.weights import conv_axes
+from mlx.utils import tree_flatten, tree_map, tree_map_with_path
+
+Metrics = dict[str, mx.array]
+Loss = Callable[..., tuple[mx.array, Metrics]]
+
+FILE_BYTES = 15 * 2**20
+"""Largest file that is written: machines that are lent bring back files of 16 MiB at most."""
+
+
+def arguments(description: str | None, *, minutes: float) -> argparse.ArgumentParser:
+    """The options that every stage has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and samples")
+    parser.add_argument(
+        "--minutes", type=float, default=minutes, help="when to stop, kernel compilation included"
+    )
+    parser.add_argument("--resume", type=Path, help="folder of an earlier run of this stage, to go on from")
+    parser.add_argument(
+        "--size", choices=("pocket", "tiny"), default="pocket", help="tiny: to try the code out"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+class Clock:
+    """The time budget of a run, counted from its construction."""
+
+    def __init__(self, minutes: float) -> None:
+        self.seconds = 60 * minutes
+        self.start = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    @property
+    def fraction(self) -> float:
+        """Part of the budget that has passed, from 0 to 1 and beyond."""
+        return self.elapsed / self.seconds
+
+
+def warm_cosine(fraction: float, steps: int, peak: float, warmup_steps: int = 100) -> float:
+    """Learning rate: a linear rise over the first steps, half a cosine over the budget, 1 % at its end."""
+    rise = min(1.0, (steps + 1) / warmup_steps)
+    return peak * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
+
+
+class Trainer:
+    """AdamW with clipped gradients on a network's trainable parameters, and their moving average.
+
+    The weights are float32; the network computes with copies of them in `dtype`. The trainer owns the
+    weights: inside the network they are valid only after `install`.
+
+    Args:
+        model: the network, or a module that holds several.
+        loss: batch arrays -> (loss, further numbers to log), calling `model`. It may draw random numbers.
+        dtype: that the network computes in; None: bfloat16 on GPUs, float32 on CPUs.
+        ema_decay: of the moving average, lower in the first steps.
+        clip: largest norm of the gradient. A step whose gradient is not finite changes nothing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Loss,
+        *,
+        dtype: mx.Dtype | None = None,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        ema_decay: float = 0.999,
+        clip: float = 1.0,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.dtype = dtype or (mx.float32 if backend() == "cpu" else mx.bfloat16)
+        self.ema_decay = ema_decay
+        self.clip = clip
+        self.steps = 0
+        self.params = model.trainable_parameters()
+        self.ema = tree_map(mx.array, self.params)
+        self.optimizer = optim.AdamW(0.0, betas=list(betas), weight_decay=weight_decay, bias_correction=True)
+        self.optimizer.init(self.params)
+        self._compile()
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(value.size for _, value in tree_flatten(self.params))
+
+    def _compile(self) -> None:
+        self.state = [self.params, self.ema, self.optimizer.state, mx.random.state]
+        # On a CPU compilation costs more than it saves.
+        self._update = (
+            self._step
+            if backend() == "cpu"
+            else mx.compile(self._step, inputs=self.state, outputs=self.state)
+        )
+
+    def _forward(self, params: dict[str, Any], *batch: mx.array) -> tuple[mx.array, Metrics]:
+        self.model.update(tree_map(lambda value: value.astype(self.dtype), params))
+        return self.loss(*batch)
+
+    def _step(self, *batch: mx.array) -> Metrics:
+        (loss, metrics), gradients = mx.value_and_grad(self._forward)(self.params, *batch)
+        norm = mx.sqrt(sum(mx.square(g).sum() for _, g in tree_flatten(gradients)))
+        finite = mx.isfinite(norm)
+        scale = mx.minimum(1.0, self.clip / (norm + 1e-6))
+        gradients = tree_map(lambda g: mx.where(finite, g * scale, 0.0), gradients)
+        self.params.update(self.optimizer.apply_gradients(gradients, self.params))
+        count = self.optimizer.state["step"].astype(mx.float32)
+        decay = mx.minimum(self.ema_decay, (1 + count) / (10 + count))
+        self.ema.update(tree_map(lambda e, p: p + decay * (e - p), self.ema, self.params))
+        return {"loss": loss, **metrics, "gradient": norm}
+
+    def step(self, learning_rate: float, *batch: mx.array) -> Metrics:
+        """One optimisation step, started but not waited for."""
+        self.optimizer.learning_rate = mx.array(learning_rate)
+        metrics = self._update(*batch)
+        self.steps += 1
+        mx.async_eval(metrics, self.state)
+        return metrics
+
+    def install(self, ema: bool = True) -> None:
+        """Give the network its weights: the moving average, or those of the last step."""
+        self.model.update(tree_map(mx.array, self.ema if ema else self.params))
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `load` needs: weights, moving average and moments (these in bfloat16)."""
+        tensors = dict(tree_flatten({"params": self.params, "ema": self.ema}))
+        for name, value in tree_flatten({"optimizer": self.optimizer.state}):
+            tensors[name] = value.astype(mx.bfloat16) if value.ndim else value
+        save_tensors(folder, "state", tensors, {"steps": str(self.steps)})
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` has written.
+
+        Raises:
+            FileNotFoundError: there is no state in `folder`.
+            ValueError: the state is that of another network.
+        """
+        tensors, metadata = load_tensors(folder, "state")
+
+        def restore(name: str, value: mx.array) -> mx.array:
+            found = tensors.get(name)
+            if found is None or found.shape != value.shape:
+                raise ValueError(f"the state in {folder} belongs to another network: {name} does not fit")
+            return found.astype(value.dtype)
+
+        self.params.update(tree_map_with_path(restore, self.params, path="params"))
+        self.ema.update(tree_map_with_path(restore, self.ema, path="ema"))
+        self.optimizer.state = tree_map_with_path(restore, self.optimizer.state, path="optimizer")
+        self.optimizer.init(self.params)
+        self.steps = int(metadata["steps"])
+        self._compile()
+
+
+class Log:
+    """Numbers of a run: all of them to `log.jsonl`, a line to the terminal every few seconds."""
+
+    def __init__(self, folder: Path, clock: Clock, every: float = 10.0) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.file = (folder / "log.jsonl").open("a")
+        self.clock = clock
+        self.every = every
+        self.kept: list[Metrics] = []
+        self.since = clock.elapsed
+
+    def add(self, step: int, metrics: Metrics, **more: float | str) -> None:
+        """Count a step. Waits for the one before it, so that the GPU is never more than one step behind."""
+        if self.kept:
+            mx.eval(self.kept[-1])
+        self.kept.append(metrics)
+        now = self.clock.elapsed
+        if now - self.since < self.every and len(self.kept) < 1000:
+            return
+        mx.eval(self.kept)
+        names = dict.fromkeys(name for entry in self.kept for name in entry)
+        means: dict[str, float | str] = {}
+        for name in names:
+            values = [entry[name].item() for entry in self.kept if name in entry]
+            means[name] = round(sum(values) / len(values), 6)
+        milliseconds = 1000 * (self.clock.elapsed - self.since) / len(self.kept)
+        self.event(step=step, **means, **more, ms=round(milliseconds, 1))
+        self.kept, self.since = [], self.clock.elapsed
+
+    def event(self, **values: float | str) -> None:
+        """Write and show one line now."""
+        entry = {"seconds": round(self.clock.elapsed, 1), **values}
+        self.file.write(json.dumps(entry) + "\n")
+        self.file.flush()
+        shown = (
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in entry.items()
+        )
+        print(f"{min(1.0, self.clock.fraction):4.0%} " + "  ".join(shown), flush=True)
+
+
+def save_tensors(
+    folder: Path, stem: str, tensors: Mapping[str, mx.array], metadata: dict[str, str] | None = None
+) -> list[Path]:
+    """Write tensors to `stem-1.safetensors`, `stem-2.safetensors` and so on, none larger than FILE_BYTES."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shards: list[dict[str, mx.array]] = [{}]
+    room = FILE_BYTES
+    for name, value in tensors.items():
+        if value.nbytes > room and shards[-1]:
+            shards.append({})
+            room = FILE_BYTES
+        shards[-1][name] = value
+        room -= value.nbytes
+    for stale in folder.glob(f"{stem}-*.safetensors"):
+        stale.unlink()
+    paths = [folder / f"{stem}-{number}.safetensors" for number in range(1, len(shards) + 1)]
+    for path, shard in zip(paths, shards, strict=True):
+        mx.save_safetensors(str(path), shard, metadata or {})
+    return paths
+
+
+def load_tensors(folder: Path, stem: str) -> tuple[dict[str, mx.array], dict[str, str]]:
+    """What `save_tensors` has written.
+
+    Raises:
+        FileNotFoundError: there are no such files.
+    """
+    paths = sorted(folder.glob(f"{stem}-*.safetensors"))
+    if not paths:
+        raise FileNotFoundError(
+            f"{folder} has no {stem}-*.safetensors; give the --out folder of an earlier run"
+        )
+    tensors: dict[str, mx.array] = {}
+    metadata: dict[str, str] = {}
+    for path in paths:
+        shard, metadata = mx.load(str(path), return_metadata=True)
+        tensors.update(shard)
+    return tensors, metadata
+
+
+def official_tensors(component: str, module: nn.Module) -> dict[str, mx.array]:
+    """A network's weights under the names and in the layout of an official checkpoint.
+
+    Args:
+        component: a name of `ltx_loaders.components.COMPONENTS`.
+        module: the network of that component.
+    """
+    keys, axes = COMPONENTS[component].keys, conv_axes(module)
+    tensors = {}
+    for name, value in tree_flatten(module.parameters()):
+        if name in axes:
+            order = axes[name]
+            value = mx.contiguous(value.transpose([order.index(axis) for axis in range(len(order))]))
+        tensors[keys.file_name(name)] = value
+    return tensors
+
+
+def save_checkpoint(
+    path: Path,
+    modules: Mapping[str, nn.Module],
+    config: Mapping[str, Any],
+    dtype: mx.Dtype = mx.float32,
+) -> Path:
+    """Write networks as an official single file: names, layout, and the config in the metadata.
+
+    Args:
+        modules: component name -> network; components that share tensors (statistics) agree on them.
+        config: the sections that these components need.
+        dtype: of the floating-point tensors.
+    """
+    tensors: dict[str, mx.array] = {}
+    for component, module in modules.items():
+        tensors |= official_tensors(component, module)
+    return write_checkpoint(path, tensors, config, dtype)
+
+
+def write_checkpoint(
+    path: Path, tensors: Mapping[str, mx.array], config: Mapping[str, Any], dtype: mx.Dtype = mx.float32
+) -> Path:
+    """Write tensors that have their official names already, with the config in the metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cast = {
+        name: value.astype(dtype) if mx.issubdtype(value.dtype, mx.floating) else value
+        for name, value in tensors.items()
+    }
+    metadata = {"config": json.dumps(config), "model_version": "2.3.0", "format": "pt"}
+    beside = path.with_suffix(".partial.safetensors")
+    mx.save_safetensors(str(beside), cast, metadata)
+    beside.rename(path)
+    return path
+
+
+def run(
+    trainer: Trainer,
+    batches: Iterable[tuple[mx.array, ...]],
+    clock: Clock,
+    log: Log,
+    *,
+    learning_rate: float,
+    until: float = 1.0,
+    folder: Path | None = None,
+    save_every: float = 150.0,
+) -> None:
+    """Train until the given fraction of the time budget.
+
+    Args:
+        batches: an endless iterator; it may look at the clock.
+        learning_rate: the highest one, see `warm_cosine`.
+        until: stop at this fraction of the clock's budget.
+        folder: save the state there every `save_every` seconds, in case that the run is cut off.
+    """
+    saved = clock.elapsed
+    for batch in batches:
+        if clock.fraction >= until:
+            return
+        rate = warm_cosine(clock.fraction / until, trainer.steps, learning_rate)
+        log.add(trainer.steps, trainer.step(rate, *batch), rate=rate)
+        if folder and clock.elapsed - saved > save_every:
+            trainer.save(folder)
+            saved = clock.elapsed

@@ -165,8 +165,11 @@ class Embeddings1DConnector(nn.Module):
         Raises:
             ShapeError: see `append_registers`.
         """
-        x = self.append_registers(features, max_length)
-        pe = self._freqs_cis(max_length)
+        return self.attend(self.append_registers(features, max_length))
+
+    def attend(self, x: mx.array) -> mx.array:
+        """The blocks alone, on positions (B, max_length, D) that hold features and registers already."""
+        pe = self._freqs_cis(x.shape[1])
         for index, block in enumerate(self.transformer_1d_blocks, 1):
             x = block(x, pe)
             if self.eval_every and index % self.eval_every == 0:

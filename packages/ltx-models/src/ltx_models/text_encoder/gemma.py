@@ -123,6 +123,14 @@ class GemmaTextModel(nn.Module):
                 f"token ids lie in [{lowest}, {highest}], the vocabulary has {self.config.vocab_size} "
                 "entries: tokenizer and weights do not belong together"
             )
+        return self.hidden_states(input_ids, offset)
+
+    def hidden_states(self, input_ids: mx.array, offset: int = 0) -> list[mx.array]:
+        """As the call, without its checks, which wait for the ids: for graphs that are compiled.
+
+        Padding may follow a prompt: attention is causal, so only the states of the padding itself have no
+        meaning.
+        """
         x = self.embed_tokens(input_ids)
         # The reference rounds the scale to the weights' dtype: 62, not 61.97, for bfloat16 and width 3840.
         x = x * mx.array(self.config.hidden_size**0.5, dtype=x.dtype)

@@ -84,14 +84,14 @@ class TimestepEmbedding(nn.Module):
 
 
 class TimestepEmbedder(nn.Module):
-    """Sinusoids, then a small MLP."""
+    """A small MLP on the sinusoids of a timestep."""
 
     def __init__(self, embedding_dim: int) -> None:
         super().__init__()
         self.timestep_embedder = TimestepEmbedding(256, embedding_dim)
 
-    def __call__(self, timesteps: np.ndarray, hidden_dtype: mx.Dtype) -> mx.array:
-        return self.timestep_embedder(mx.array(get_timestep_embedding(timesteps)).astype(hidden_dtype))
+    def __call__(self, sinusoids: mx.array) -> mx.array:
+        return self.timestep_embedder(sinusoids)
 
 
 class AdaLayerNormSingle(nn.Module):
@@ -113,6 +113,15 @@ class AdaLayerNormSingle(nn.Module):
 
         `scale` multiplies the noise levels (1000: training counts them in thousandths).
         """
-        embedded = self.emb(timesteps.values * np.float32(scale), hidden_dtype)
+        sinusoids = mx.array(get_timestep_embedding(timesteps.values * np.float32(scale)))
+        rows, embedded = self.project(sinusoids.astype(hidden_dtype))
+        return Modulation(rows, timesteps.index), Modulation(embedded, timesteps.index)
+
+    def project(self, sinusoids: mx.array) -> tuple[mx.array, mx.array]:
+        """Values of both modulations, from what `get_timestep_embedding` makes of the timesteps, (U, 256).
+
+        All of it runs on the device: training compiles it, with the sinusoids as an input.
+        """
+        embedded = self.emb(sinusoids)
         rows = self.linear(nn.silu(embedded)).reshape(len(embedded), self.embedding_coefficient, -1)
-        return Modulation(rows, timesteps.index), Modulation(embedded[:, None], timesteps.index)
+        return rows, embedded[:, None]

@@ -24,8 +24,9 @@ HORIZON = 0.56
 
 # Scattered by hand: no star near another, none in the very middle.
 STARS = (
-    (0.08, 0.12), (0.27, 0.07), (0.46, 0.16), (0.66, 0.06), (0.88, 0.13), (0.17, 0.33), (0.78, 0.30), (0.94, 0.45),
-    (0.06, 0.58), (0.34, 0.48), (0.62, 0.50), (0.22, 0.76), (0.84, 0.70), (0.09, 0.92), (0.50, 0.86), (0.72, 0.93),
+    (0.08, 0.12), (0.27, 0.07), (0.46, 0.16), (0.66, 0.06), (0.88, 0.13), (0.17, 0.33),
+    (0.78, 0.30), (0.94, 0.45), (0.06, 0.58), (0.34, 0.48), (0.62, 0.50), (0.22, 0.76),
+    (0.84, 0.70), (0.09, 0.92), (0.50, 0.86), (0.72, 0.93),
 )  # fmt: skip
 
 
@@ -101,3 +102,12 @@ def background_bank(
             for name in BACKGROUNDS
         ]
     )
+
+
+def render_backgrounds(height: int, width: int, num_frames: int, frame_rate: float) -> mx.array:
+    """Every background without things, in the order of BACKGROUNDS: (K, F, H, W, 3) in [0, 1]."""
+    pixel = 1 / min(height, width)
+    x = ((mx.arange(width).astype(mx.float32) + 0.5) * pixel)[None, None, :]
+    y = ((mx.arange(height).astype(mx.float32) + 0.5) * pixel)[None, :, None]
+    time = (mx.arange(num_frames).astype(mx.float32) / frame_rate)[:, None, None]
+    return background_bank(x, y, time, width * pixel, height * pixel, pixel)

@@ -120,8 +120,8 @@ class _Words:
 
     def subject(self, thing: Thing, size: bool, colour: bool) -> str:
         if size and colour and self.chance(0.06):
-            shape = self.one(SHAPE_WORDS[thing.shape])
-            return f"a {shape} that is {self.one(SIZE_WORDS[thing.size])} and {self.one(COLOUR_WORDS[thing.colour])}"
+            shape, size_word = self.one(SHAPE_WORDS[thing.shape]), self.one(SIZE_WORDS[thing.size])
+            return f"a {shape} that is {size_word} and {self.one(COLOUR_WORDS[thing.colour])}"
         noun = self.noun(thing, size, colour)
         style = self.rng.random()
         if style < 0.75:

@@ -21,7 +21,7 @@ class Pose(NamedTuple):
 
 
 def _glide(time: mx.array, seconds: float) -> mx.array:
-    """Runs from 0 to 1 in two seconds and comes to rest slowly after, so that nothing leaves a longer clip."""
+    """From 0 to 1 in two seconds, then slowly to rest, so that nothing leaves a longer clip."""
     return mx.tanh(time / seconds) * (1 / math.tanh(2 / seconds))
 
 
@@ -48,7 +48,7 @@ def pose(batch: SceneBatch, thing: int, time: mx.array) -> Pose:
         y=column(batch.y) + extent * (glide * (moves("down") - moves("up")) - height * moves("bounce")),
         orbit_x=extent * mx.sin(turn) * moves("circle"),
         orbit_y=-extent * mx.cos(turn) * moves("circle"),
-        scale=1 + (0.75 * swell - 0.45) * moves("grow") + (0.3 - 0.75 * swell) * moves("shrink"),
+        scale=1 + (0.68 * swell - 0.38) * moves("grow") + (0.3 - 0.68 * swell) * moves("shrink"),
         angle=turn * moves("spin"),
     )
 

@@ -25,7 +25,7 @@ COLOUR_RGB: dict[str, tuple[float, float, float]] = {
 }
 
 # Radius of the circle around a thing, in units of the picture's shorter side.
-SIZE_RADIUS: dict[str, float] = {"small": 0.105, "medium": 0.155, "big": 0.225}
+SIZE_RADIUS: dict[str, float] = {"small": 0.12, "medium": 0.17, "big": 0.235}
 
 # Turning these changes nothing that an eye could see.
 ROUND_SHAPES = ("circle", "ring")

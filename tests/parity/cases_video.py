@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from ltx_core.maths import precise_std
 from ltx_core.types import SpatioTemporalScaleFactors as Factors
 from ltx_loaders import load_upsampler
 from ltx_models.upsampler import upsample_video
@@ -32,7 +33,9 @@ def vae_decode(case: Case) -> Values:
     for name, latent in case.inputs.items():
         rows, columns = case.args["stride"][name]
         values[name] = decoder(latent)[..., ::rows, ::columns]
-        values[f"{name}.block_std"] = mx.stack([mx.std(stage, ddof=1) for stage in _stages(decoder, latent)])
+        values[f"{name}.block_std"] = mx.stack(
+            [precise_std(stage.astype(mx.float32)).squeeze() for stage in _stages(decoder, latent)]
+        )
         if f"{name}.uint8" in case.outputs:
             rows, columns = case.args["uint8_stride"]
             frames = mx.concatenate([to_uint8(chunk) for chunk in decoder.decode_video(latent)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ltx_core.maths import precise_std, precise_sum
 
 
 def _normal(seed: int, *shape: int) -> mx.array:
@@ -86,3 +87,20 @@ def test_perturbations_of_a_batch() -> None:
 def test_no_perturbation() -> None:
     assert not core.BatchedPerturbationConfig.empty(3).any_in_batch(VIDEO, 0)
     assert not core.PerturbationConfig(None).is_perturbed(VIDEO, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), rows=st.integers(1, 3), length=st.integers(2, 1500))
+def test_precise_sums_are_sums_over_trailing_axes(seed: int, rows: int, length: int) -> None:
+    x = _normal(seed, rows, length, 2)
+    exact = np.array(x).astype(np.float64)
+    for axis in (0, 1):
+        axes = tuple(range(axis, 3))
+        std = exact.std(axis=axes, ddof=1, keepdims=True)
+        np.testing.assert_allclose(precise_sum(x, axis), exact.sum(axis=axes, keepdims=True), atol=1e-3)
+        np.testing.assert_allclose(precise_std(x, axis), std, rtol=1e-5)
+
+
+def test_standard_deviation_of_a_million_numbers() -> None:
+    x = _normal(0, 1, 1000, 1024) + 0.5
+    assert precise_std(x).item() == pytest.approx(np.array(x).astype(np.float64).std(ddof=1), rel=1e-6)

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import mlx.core as mx
 
+from ltx_core.maths import precise_sum
+
 
 class GuiderProtocol(Protocol):
     """Computes what is added to `cond`. Deltas of several guiders may be summed."""
@@ -111,8 +113,7 @@ def _project(guidance: mx.array, cond: mx.array, eta: float, norm_threshold: flo
     if norm_threshold > 0:
         # Over the last three axes of a latent, as in the reference (one norm per channel). For tokens
         # (B, T, D) that would mix the samples of a batch: over the last two, the same for batch 1.
-        axes = tuple(range(max(1, guidance.ndim - 3), guidance.ndim))
-        norm = mx.sqrt(mx.sum(mx.square(guidance), axis=axes, keepdims=True))
+        norm = mx.sqrt(precise_sum(mx.square(guidance), max(1, guidance.ndim - 3)))
         guidance = guidance * mx.minimum(1.0, norm_threshold / norm)
     parallel = projection_coef(guidance, cond) * cond
     return parallel * eta + (guidance - parallel)
@@ -123,6 +124,4 @@ def projection_coef(to_project: mx.array, project_onto: mx.array) -> mx.array:
 
     The reference returns (B, 1), which broadcasts correctly against tokens for batch 1 only.
     """
-    axes = tuple(range(1, to_project.ndim))
-    dot = mx.sum(to_project * project_onto, axis=axes, keepdims=True)
-    return dot / (mx.sum(mx.square(project_onto), axis=axes, keepdims=True) + 1e-8)
+    return precise_sum(to_project * project_onto, 1) / (precise_sum(mx.square(project_onto), 1) + 1e-8)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import mlx.core as mx
 
 from ltx_core.errors import ConfigError
+from ltx_core.maths import precise_std
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class MultiModalGuider:
             + (p.modality_scale - 1) * minus(uncond_modality)
         )
         if p.rescale_scale != 0:
-            factor = mx.std(x, ddof=1) / mx.std(pred, ddof=1)
+            factor = precise_std(x) / precise_std(pred)
             pred = pred * (p.rescale_scale * factor + (1 - p.rescale_scale))
         return pred.astype(cond.dtype)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import mlx.core as mx
 
-from ltx_core.maths import lerp
+from ltx_core.maths import lerp, precise_mean, precise_std
 from ltx_core.types import LatentState
 
 # Called with the array that the noise is for; returns noise of its shape.
@@ -42,10 +42,9 @@ def standardized(noise: NoiseFn) -> NoiseFn:
 
     def draw(like: mx.array) -> mx.array:
         raw = noise(like)
-        raw = (raw - mx.mean(raw)) / mx.std(raw, ddof=1)
-        return (raw - mx.mean(raw, axis=(-2, -1), keepdims=True)) / mx.std(
-            raw, axis=(-2, -1), ddof=1, keepdims=True
-        )
+        raw = (raw - precise_mean(raw)) / precise_std(raw)
+        sample = raw.ndim - 2
+        return (raw - precise_mean(raw, sample)) / precise_std(raw, sample)
 
     return draw
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.errors import ShapeError
-from ltx_core.maths import rms_norm
+from ltx_core.maths import precise_sum, rms_norm
 
 EPS = 1e-6
 
@@ -81,7 +81,7 @@ def _mean_and_range(x: mx.array) -> tuple[mx.array, mx.array]:
     """Mean and max - min of each sample, (B, 1, 1) float32."""
     x = x.astype(mx.float32)
     count = x.shape[1] * x.shape[2]
-    mean = x.sum(axis=(1, 2), keepdims=True) / (count + EPS)
+    mean = precise_sum(x, 1) / (count + EPS)
     spread = x.max(axis=(1, 2), keepdims=True) - x.min(axis=(1, 2), keepdims=True)
     return mean, spread
 

@@ -2,7 +2,9 @@
 
 import mlx.core as mx
 import mlx.nn as nn
+from ltx_core.device import backend
 from ltx_core.errors import ShapeError
+from ltx_core.maths import precise_mean
 
 from ltx_models.upsampler.config import NORM_GROUPS, RATIONAL_SCALES, LatentUpsamplerConfig
 from ltx_models.video_vae.convolution import convolve
@@ -18,8 +20,20 @@ def _conv2d(x: mx.array, conv: nn.Conv2d) -> mx.array:
     return convolve(x, conv.weight, conv.bias, (0, 1, 1))
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(NORM_GROUPS, channels, eps=1e-5, pytorch_compatible=True)
+class GroupNorm(nn.GroupNorm):
+    """Zero mean and unit variance for each group of channels over all positions, then weight and bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(NORM_GROUPS, channels, eps=1e-5, pytorch_compatible=True)
+
+    def __call__(self, x: mx.array) -> mx.array:
+        if backend() != "cpu":
+            return super().__call__(x)
+        groups = x.astype(mx.float32).reshape(x.shape[0], -1, NORM_GROUPS, x.shape[-1] // NORM_GROUPS)
+        groups = groups.swapaxes(1, 2)
+        groups = groups - precise_mean(groups, 2)
+        groups = groups * mx.rsqrt(precise_mean(mx.square(groups), 2) + self.eps)
+        return groups.swapaxes(1, 2).reshape(x.shape).astype(x.dtype) * self.weight + self.bias
 
 
 class ResBlock(nn.Module):
@@ -28,9 +42,9 @@ class ResBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv3d(channels, channels, 3)
-        self.norm1 = _group_norm(channels)
+        self.norm1 = GroupNorm(channels)
         self.conv2 = nn.Conv3d(channels, channels, 3)
-        self.norm2 = _group_norm(channels)
+        self.norm2 = GroupNorm(channels)
 
     def __call__(self, x: mx.array) -> mx.array:
         hidden = nn.silu(self.norm1(_conv3d(x, self.conv1)))
@@ -92,7 +106,7 @@ class LatentUpsampler(nn.Module):
         self.eval_every = 0
         channels, blocks = config.mid_channels, config.num_blocks_per_stage
         self.initial_conv = nn.Conv3d(config.in_channels, channels, 3)
-        self.initial_norm = _group_norm(channels)
+        self.initial_norm = GroupNorm(channels)
         self.res_blocks = [ResBlock(channels) for _ in range(blocks)]
         self.upsampler: SpatialRationalResampler | list[nn.Conv2d | nn.Conv3d]
         if config.rational_resampler:

@@ -57,7 +57,7 @@ class Clock:
     @property
     def fraction(self) -> float:
         """Part of the budget that has passed, from 0 to 1 and beyond."""
-        return self.elapsed / self.seconds
+        return self.elapsed / self.seconds if self.seconds else 1.0
 
 
 def warm_cosine(fraction: float, steps: int, peak: float, warmup_steps: int = 100) -> float:
@@ -146,9 +146,9 @@ class Trainer:
         self.model.update(tree_map(mx.array, self.ema if ema else self.params))
 
     def save(self, folder: Path) -> None:
-        """Write everything that `load` needs: weights, moving average and moments (these in bfloat16)."""
-        tensors = dict(tree_flatten({"params": self.params, "ema": self.ema}))
-        for name, value in tree_flatten({"optimizer": self.optimizer.state}):
+        """Write everything that `load` needs: the weights, and in bfloat16 their average and the moments."""
+        tensors = dict(tree_flatten({"params": self.params}))
+        for name, value in tree_flatten({"ema": self.ema, "optimizer": self.optimizer.state}):
             tensors[name] = value.astype(mx.bfloat16) if value.ndim else value
         save_tensors(folder, "state", tensors, {"steps": str(self.steps)})
 

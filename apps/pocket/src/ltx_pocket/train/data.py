@@ -1,0 +1,68 @@
+"""Training data: scenes drawn once, pictures and sounds made of them on the device for every step."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import cast
+
+import mlx.core as mx
+import numpy as np
+from ltx_core.device import compiled
+
+from ltx_pocket.world import HELD_OUT_SEED, Scene, SceneBatch, pack, render, sample_scene, synthesize
+
+
+class Scenes:
+    """Many scenes as arrays on the device, of which batches are drawn.
+
+    Args:
+        seed: of the scenes and of the draws; below `HELD_OUT_SEED`.
+        count: how many different scenes there are.
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        if seed >= HELD_OUT_SEED:
+            raise ValueError(f"seeds from {HELD_OUT_SEED} on are for evaluation, got {seed}")
+        self.rng = np.random.default_rng(seed)
+        self.scenes = [sample_scene(self.rng) for _ in range(count)]
+        self.packed = pack(self.scenes)
+
+    def draw(self, size: int) -> SceneBatch:
+        """`size` scenes at random."""
+        index = mx.array(self.rng.integers(len(self.scenes), size=size))
+        return SceneBatch(*(values[index] for values in self.packed))
+
+
+def held_out(count: int, which: int = 0) -> list[Scene]:
+    """Scenes that no training run sees, the same ones for the same `which`."""
+    rng = np.random.default_rng(HELD_OUT_SEED + which)
+    return [sample_scene(rng) for _ in range(count)]
+
+
+def batches(scenes: Sequence[Scene], size: int) -> list[SceneBatch]:
+    """All scenes, in batches of `size`; what is left over at the end is dropped."""
+    return [pack(scenes[start : start + size]) for start in range(0, len(scenes) - size + 1, size)]
+
+
+@cache
+def _renderer(height: int, width: int, num_frames: int) -> Callable[..., mx.array]:
+    @compiled
+    def draw(frame_rate: mx.array, *batch: mx.array) -> mx.array:
+        frames = render(SceneBatch(*batch), height, width, num_frames, cast(float, frame_rate))
+        return 2 * frames.transpose(0, 4, 1, 2, 3) - 1
+
+    return draw
+
+
+def clips(batch: SceneBatch, height: int, width: int, num_frames: int, frame_rate: float) -> mx.array:
+    """Pixels as the video encoder takes them: (B, 3, F, H, W) in [-1, 1]."""
+    return _renderer(height, width, num_frames)(mx.array(frame_rate, mx.float32), *batch)
+
+
+@cache
+def _synthesizer(seconds: float, sampling_rate: int) -> Callable[..., mx.array]:
+    return compiled(lambda *batch: synthesize(SceneBatch(*batch), seconds, sampling_rate))
+
+
+def sounds(batch: SceneBatch, seconds: float, sampling_rate: int) -> mx.array:
+    """Waveforms (B, 2, samples) in [-1, 1]."""
+    return _synthesizer(seconds, sampling_rate)(*batch)

@@ -1,0 +1,259 @@
+"""Text encoder, connectors and transformer as one network, on batches and without waiting for the device.
+
+The networks' own calls serve generation: one prompt at a time, distinct noise levels found on the host. Here the
+same modules are called one level below, on captions padded to one length and noise levels that come with the
+batch, so that a whole training step is one graph that `mx.compile` takes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from ltx_core.conditioning import VideoConditionByKeyframeIndex
+from ltx_core.perturbations import BatchedPerturbationConfig
+from ltx_core.tools import AudioLatentTools, VideoLatentTools
+from ltx_models.text_encoder import (
+    EmbeddingsProcessor,
+    EmbeddingsProcessorConfig,
+    GemmaConfig,
+    GemmaTextModel,
+)
+from ltx_models.text_encoder.connectors import Embeddings1DConnector
+from ltx_models.transformer import LTXModel, LTXModelConfig, TransformerCache
+from ltx_models.transformer.adaln import Modulation, get_timestep_embedding
+from ltx_models.transformer.preprocess import CROSS_GATE, cross_rope, self_rope
+from ltx_models.transformer.transformer import PREFIX
+from ltx_models.transformer.transformer_args import CrossModalArgs, TransformerArgs
+from mlx.utils import tree_flatten, tree_unflatten
+
+from ltx_pocket.configs_text import MAX_LENGTH
+
+Contexts = tuple[mx.array, mx.array]
+
+
+class Tables(NamedTuple):
+    """Rotations of both streams for one size of clip: cosines and sines, (1, heads, T, half a head)."""
+
+    video_cos: mx.array
+    video_sin: mx.array
+    video_cross_cos: mx.array
+    video_cross_sin: mx.array
+    audio_cos: mx.array
+    audio_sin: mx.array
+    audio_cross_cos: mx.array
+    audio_cross_sin: mx.array
+
+    def of(self, stream: str) -> tuple[tuple[mx.array, mx.array], tuple[mx.array, mx.array]]:
+        """Rotation within a stream, and between the streams."""
+        first = 0 if stream == "video" else 4
+        cos, sin, cross_cos, cross_sin = self[first : first + 4]
+        return (cos, sin), (cross_cos, cross_sin)
+
+
+class Stream(NamedTuple):
+    """One stream of a batch.
+
+    Attributes:
+        tokens: (B, T, D), noisy where they are to be denoised.
+        level: (B, 256), what `sinusoids` makes of each sample's sigma.
+        context: (B, 128, width) text.
+        fixed: (B, T, 1) bool, tokens that are clean, or None for none of them.
+    """
+
+    tokens: mx.array
+    level: mx.array
+    context: mx.array
+    fixed: mx.array | None = None
+
+
+class TwoLevels(Modulation):
+    """Modulation of tokens that have their sample's noise level or none.
+
+    values: (B + 1, coefficients, dim), the last row for no noise; index: (B, T, 1) bool, True for no noise.
+    """
+
+    def per_token(self, values: mx.array) -> mx.array:
+        assert self.index is not None
+        # A choice, not a gather: the gradient of a gather would be a scatter onto B + 1 rows.
+        return mx.where(self.index, values[-1], values[:-1, None])
+
+
+def sinusoids(sigmas: np.ndarray) -> mx.array:
+    """(B,) noise levels to (B, 256), as the transformer embeds them (in thousandths)."""
+    return mx.array(get_timestep_embedding(sigmas.astype(np.float32) * np.float32(1000)))
+
+
+class Diffusion(nn.Module):
+    """All networks that learn from captions and latents.
+
+    Args:
+        section: the config section `transformer`.
+        gemma: the text encoder's `config.json`.
+    """
+
+    def __init__(self, section: Mapping[str, Any], gemma: Mapping[str, Any]) -> None:
+        super().__init__()
+        gemma_config = GemmaConfig.from_config(gemma)
+        self.gemma = GemmaTextModel(gemma_config)
+        self.embeddings = EmbeddingsProcessor(
+            EmbeddingsProcessorConfig.from_config(
+                section, gemma_config.hidden_size, gemma_config.num_hidden_layers
+            )
+        )
+        self.transformer = LTXModel(LTXModelConfig.from_config(section))
+        # The connectors' rotations are made on the host, before any graph is compiled.
+        for connector in self._connectors():
+            mx.eval(connector.attend(mx.zeros((1, MAX_LENGTH, connector.config.inner_dim))))
+
+    def _connectors(self) -> tuple[Embeddings1DConnector, Embeddings1DConnector]:
+        return self.embeddings.video_embeddings_connector, self.embeddings.audio_embeddings_connector
+
+    def initialize(self) -> None:
+        """Starting values for training, where those of the layers are not meant for it: small modulations,
+        open gates, registers that differ, and a network that predicts nothing yet."""
+        for name, module in self.transformer.named_modules():
+            if name.rpartition(".")[2] == "linear" and isinstance(module, nn.Linear):
+                module.weight = mx.random.normal(module.weight.shape) * 0.02
+                module.bias = mx.zeros_like(module.bias)
+        for block in self.transformer.transformer_blocks:
+            for prefix in PREFIX.values():
+                rows = mx.arange(9)[:, None] % 3 == 2
+                table = block[f"{prefix}scale_shift_table"]
+                block[f"{prefix}scale_shift_table"] = mx.where(rows, 0.3, mx.zeros_like(table))
+            for stream in PREFIX:
+                table = block[f"scale_shift_table_a2v_ca_{stream}"]
+                gate = mx.arange(5)[:, None] == 4
+                block[f"scale_shift_table_a2v_ca_{stream}"] = mx.where(gate, 0.3, mx.zeros_like(table))
+        for prefix in PREFIX.values():
+            head = self.transformer[f"{prefix}proj_out"]
+            head.weight, head.bias = mx.zeros_like(head.weight), mx.zeros_like(head.bias)
+        for connector in self._connectors():
+            connector.learnable_registers = mx.random.uniform(-1, 1, connector.learnable_registers.shape)
+
+    def contexts(self, input_ids: mx.array, lengths: mx.array) -> Contexts:
+        """Contexts (B, 128, width) of both streams.
+
+        Args:
+            input_ids: (B, T), padded behind the captions.
+            lengths: (B,) tokens without padding.
+        """
+        features = self.embeddings.text_embedding_projection(self.gemma.hidden_states(input_ids))
+        is_text = mx.arange(MAX_LENGTH)[None, :, None] < lengths[:, None, None]
+        missing = MAX_LENGTH - input_ids.shape[1]
+        video, audio = (
+            connector.attend(
+                mx.where(
+                    is_text,
+                    mx.pad(x, [(0, 0), (0, missing), (0, 0)]),
+                    connector.learnable_registers.astype(x.dtype),
+                )
+            )
+            for x, connector in zip(features, self._connectors(), strict=True)
+        )
+        return video, audio
+
+    def tables(self, video: VideoLatentTools, audio: AudioLatentTools, keyframe: int | None = None) -> Tables:
+        """Rotations for clips of the size that the tools describe.
+
+        Args:
+            keyframe: pixel frame of an image whose tokens follow those of the clip.
+        """
+        state = video.create_initial_state()
+        if keyframe is not None:
+            image = mx.zeros(video.target_shape._replace(frames=1).to_shape())
+            state = VideoConditionByKeyframeIndex(image, keyframe, 1.0).apply_to(state, video)
+        config, cache = self.transformer.config, TransformerCache()
+        positions = {"video": state.positions, "audio": audio.positions()}
+        arrays: list[mx.array] = []
+        for stream, where in positions.items():
+            arrays += [*self_rope(config, stream, where, cache), *cross_rope(config, stream, where, cache)]
+        mx.eval(arrays)
+        return Tables(*arrays)
+
+    def velocities(self, video: Stream, audio: Stream, tables: Tables) -> tuple[mx.array, mx.array]:
+        """Velocities of the tokens of both streams, in the network's dtype."""
+        streams = {"video": video, "audio": audio}
+        model = self.transformer
+        none = sinusoids(np.zeros(1))
+
+        def modulation(adaln: str, stream: Stream, per_token: bool) -> tuple[Modulation, Modulation]:
+            if not per_token or stream.fixed is None:
+                rows, embedded = model[adaln].project(stream.level.astype(model.dtype))
+                return Modulation(rows, None), Modulation(embedded, None)
+            levels = mx.concatenate([stream.level, none]).astype(model.dtype)
+            rows, embedded = model[adaln].project(levels)
+            return TwoLevels(rows, stream.fixed), TwoLevels(embedded, stream.fixed)
+
+        def args(name: str, other: str) -> TransformerArgs:
+            prefix, stream = PREFIX[name], streams[name]
+            own, between = tables.of(name)
+            timesteps, embedded = modulation(f"{prefix}adaln_single", stream, True)
+            cross = f"av_ca_{name}_scale_shift_adaln_single"
+            return TransformerArgs(
+                x=model[f"{prefix}patchify_proj"](stream.tokens.astype(model.dtype)),
+                context=stream.context,
+                context_key=stream.context,
+                context_mask=None,
+                timesteps=timesteps,
+                embedded_timestep=embedded,
+                prompt_timestep=modulation(f"{prefix}prompt_adaln_single", stream, False)[0],
+                positional_embeddings=own,
+                self_attention_mask=None,
+                cross=CrossModalArgs(
+                    between,
+                    modulation(cross, stream, True)[0],
+                    modulation(CROSS_GATE[name], streams[other], False)[0],
+                ),
+                enabled=True,
+            )
+
+        now, sound = args("video", "audio"), args("audio", "video")
+        nothing = BatchedPerturbationConfig.empty(len(video.tokens))
+        for index, block in enumerate(model.transformer_blocks):
+            now, sound = block(now, sound, nothing, index)
+        return model.process_output("video", now), model.process_output("audio", sound)
+
+
+class Flat(nn.Module):
+    """A network whose weights stand in a few long arrays: an optimiser then has a few things to do, not 500.
+
+    Attributes:
+        chunks: the weights; only these are parameters of this module.
+    """
+
+    CHUNK = 3 * 2**20
+    ALIGNMENT = 64
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+        self._names: list[list[tuple[str, tuple[int, ...], int]]] = [[]]
+        parts: list[list[mx.array]] = [[]]
+        room = self.CHUNK
+        for name, value in tree_flatten(network.parameters()):
+            # Matrix products want their operands at round addresses.
+            padding = -value.size % self.ALIGNMENT
+            if value.size + padding > room and parts[-1]:
+                parts.append([])
+                self._names.append([])
+                room = self.CHUNK
+            room -= value.size + padding
+            self._names[-1].append((name, value.shape, padding))
+            parts[-1] += [value.astype(mx.float32).flatten(), mx.zeros(padding)]
+        self.chunks = [mx.concatenate(chunk) for chunk in parts]
+        mx.eval(self.chunks)
+
+    def network(self) -> nn.Module:
+        """The network, with the weights as they stand in the chunks now."""
+        weights = []
+        for chunk, names in zip(self.chunks, self._names, strict=True):
+            sizes = [size for _, shape, padding in names for size in (int(np.prod(shape)), padding) if size]
+            pieces = iter(mx.split(chunk, np.cumsum(sizes)[:-1].tolist()))
+            for name, shape, padding in names:
+                weights.append((name, next(pieces).reshape(shape)))
+                if padding:
+                    next(pieces)
+        self._network.update(tree_unflatten(weights))
+        return self._network

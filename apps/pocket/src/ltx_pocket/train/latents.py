@@ -1,0 +1,253 @@
+"""What the transformer learns from: scenes of many sizes, encoded once, with captions of many wordings."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+from ltx_core.device import default_dtype
+from ltx_core.patchifiers import AudioPatchifier, VideoLatentPatchifier
+from ltx_core.tools import AudioLatentTools, VideoLatentTools
+from ltx_core.types import Audio, AudioLatentShape, VideoLatentShape, VideoPixelShape
+from ltx_loaders import Checkpoint
+from ltx_models.audio_vae import AudioEncoder, AudioProcessor, encode_audio
+from ltx_models.video_vae import VideoEncoder
+from tokenizers import Tokenizer
+
+from ltx_pocket.train.data import clips, sounds
+from ltx_pocket.world import Scene, caption, pack, sample_scene
+
+CAPTION_TOKENS = 40
+"""Captions of the grammar have at most 32 tokens; longer prompts are for generation."""
+
+PIXELS_AT_ONCE = 2**25
+"""Pixels that are rendered and encoded in one go."""
+
+LEAST_SCENES = 256
+"""Encoded of a bucket in any case."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Clips of one size.
+
+    Attributes:
+        height, width, num_frames, frame_rate: of the clips.
+        share: relative frequency of its batches.
+        scenes: how many are encoded, if there is time.
+        after: fraction of the training after which it takes part.
+        keyframe: pixel frame of an image that is given beside the clip; None for no such image.
+    """
+
+    height: int
+    width: int
+    num_frames: int
+    share: float
+    scenes: int
+    after: float = 0.0
+    keyframe: int | None = None
+    frame_rate: float = 16.0
+
+    @property
+    def name(self) -> str:
+        extra = "" if self.keyframe is None else f"+{self.keyframe}"
+        return f"{self.width}x{self.height}x{self.num_frames}{extra}@{self.frame_rate:g}"
+
+    @property
+    def shape(self) -> VideoPixelShape:
+        return VideoPixelShape(1, self.num_frames, self.height, self.width, self.frame_rate)
+
+
+BUCKETS = {
+    "pocket": (
+        # The two stages of the distilled pipeline at the native size, and what one-stage pipelines make.
+        Bucket(128, 128, 33, 0.34, 16384),
+        Bucket(256, 256, 33, 0.28, 12288),
+        # The same for other sizes of clips.
+        Bucket(96, 96, 33, 0.03, 1536, 0.1),
+        Bucket(192, 192, 33, 0.05, 1536, 0.1),
+        Bucket(160, 160, 33, 0.02, 1024, 0.2),
+        Bucket(320, 320, 33, 0.03, 1024, 0.3),
+        Bucket(128, 192, 33, 0.025, 1024, 0.2),
+        Bucket(192, 128, 33, 0.025, 1024, 0.2),
+        Bucket(256, 384, 33, 0.02, 1024, 0.3),
+        Bucket(384, 256, 33, 0.02, 1024, 0.3),
+        # Other lengths, and another frame rate.
+        Bucket(128, 128, 17, 0.02, 1024, 0.3),
+        Bucket(256, 256, 17, 0.02, 1024, 0.3),
+        Bucket(128, 128, 65, 0.025, 1024, 0.3),
+        Bucket(256, 256, 65, 0.02, 768, 0.4),
+        Bucket(128, 128, 33, 0.02, 1024, 0.4, frame_rate=24.0),
+        Bucket(256, 256, 33, 0.015, 1024, 0.4, frame_rate=24.0),
+        # Clips that end at an image.
+        Bucket(128, 128, 33, 0.03, 1536, 0.2, keyframe=32),
+        Bucket(256, 256, 33, 0.025, 1024, 0.3, keyframe=32),
+    ),
+    "tiny": (
+        Bucket(64, 64, 9, 0.5, 12),
+        Bucket(64, 96, 17, 0.3, 4),
+        Bucket(64, 64, 9, 0.2, 4, keyframe=8),
+    ),
+}
+
+
+class Encoders:
+    """The encoders of both VAEs, from files in the official layout."""
+
+    def __init__(self, video: Path, audio: Path) -> None:
+        self.dtype = default_dtype()
+        self.video = Checkpoint.open(video).build("video_encoder", self.dtype)
+        self.audio = Checkpoint.open(audio).build("audio_encoder", self.dtype)
+        assert isinstance(self.video, VideoEncoder)
+        assert isinstance(self.audio, AudioEncoder)
+        self.processor = AudioProcessor.from_config(self.audio.config)
+
+    @property
+    def video_channels(self) -> int:
+        return self.video.config.latent_channels
+
+    @property
+    def audio_features(self) -> int:
+        """Width of an audio token."""
+        return self.audio.config.token_dim
+
+    def video_tools(self, bucket: Bucket) -> VideoLatentTools:
+        shape = VideoLatentShape.from_pixel_shape(bucket.shape, self.video_channels)
+        return VideoLatentTools(VideoLatentPatchifier(1), shape, bucket.frame_rate)
+
+    def audio_tools(self, bucket: Bucket) -> AudioLatentTools:
+        config = self.audio.config
+        rates = {"sample_rate": config.sample_rate, "hop_length": config.mel_hop_length}
+        shape = AudioLatentShape.from_video_pixel_shape(
+            bucket.shape, channels=config.z_channels, mel_bins=config.latent_bins, **rates
+        )
+        return AudioLatentTools(AudioPatchifier(1, **rates), shape)
+
+    def encode(self, scenes: Sequence[Scene], bucket: Bucket) -> tuple[mx.array, mx.array]:
+        """Tokens of both streams, (B, T, D) float16; an image's tokens follow those of its clip."""
+        packed = pack(scenes)
+        pixels = clips(packed, bucket.height, bucket.width, bucket.num_frames, bucket.frame_rate)
+        split = VideoLatentPatchifier(1).patchify
+        video = split(self.video(pixels))
+        if bucket.keyframe is not None:
+            image = pixels[:, :, bucket.keyframe : bucket.keyframe + 1]
+            video = mx.concatenate([video, split(self.video(image))], axis=1)
+        tools, rate = self.audio_tools(bucket), self.audio.config.sample_rate
+        # A little more than needed: the encoder is causal, so that what is cut off has no part in the rest.
+        wave = sounds(packed, bucket.num_frames / bucket.frame_rate + 0.2, rate)
+        latent = encode_audio(Audio(wave, rate), self.audio, self.processor)
+        audio = tools.patchifier.patchify(latent)[:, : tools.num_tokens]
+        return video.astype(mx.float16), audio.astype(mx.float16)
+
+
+class Captions:
+    """Captions as token ids.
+
+    Args:
+        tokenizer: `tokenizer.json` of the text encoder's folder.
+    """
+
+    def __init__(self, tokenizer: Path) -> None:
+        self.tokenizer = Tokenizer.from_file(str(tokenizer))
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding: entries of the tokenizer, rounded up."""
+        return -(-self.tokenizer.get_vocab_size() // 64) * 64
+
+    def encode(self, texts: Sequence[str], tokens: int = CAPTION_TOKENS) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (N, tokens) int32, zeros behind the text, and lengths (N,)."""
+        ids = np.zeros((len(texts), tokens), np.int32)
+        lengths = np.zeros(len(texts), np.int32)
+        for row, encoded in enumerate(self.tokenizer.encode_batch(list(texts))):
+            kept = encoded.ids[:tokens]
+            ids[row, : len(kept)] = kept
+            lengths[row] = len(kept)
+        return ids, lengths
+
+
+class Pool:
+    """Encoded scenes of one bucket.
+
+    Attributes:
+        scenes: how many.
+        video, audio: tokens (N, T, D) float16.
+        ids, lengths: captions, (N, wordings, tokens) and (N, wordings).
+        image_tokens: tokens at the end of `video` that belong to the image beside the clip.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        encoders: Encoders,
+        captions: Captions,
+        rng: np.random.Generator,
+        *,
+        late: Callable[[], bool] = lambda: False,
+        wordings: int = 6,
+    ) -> None:
+        """Encode the bucket's scenes, or fewer if `late` says before that time is over."""
+        self.bucket = bucket
+        at_once = max(1, PIXELS_AT_ONCE // (bucket.num_frames * bucket.height * bucket.width))
+        video: list[mx.array] = []
+        audio: list[mx.array] = []
+        texts: list[str] = []
+        for first in range(0, bucket.scenes, at_once):
+            if first >= LEAST_SCENES and late():
+                break
+            scenes = [sample_scene(rng) for _ in range(min(at_once, bucket.scenes - first))]
+            tokens = encoders.encode(scenes, bucket)
+            # The captions are written while the device encodes.
+            mx.async_eval(tokens)
+            texts += [caption(scene, rng) for scene in scenes for _ in range(wordings)]
+            if video:
+                mx.eval(video[-1], audio[-1])
+            video.append(tokens[0])
+            audio.append(tokens[1])
+        self.video, self.audio = mx.concatenate(video), mx.concatenate(audio)
+        mx.eval(self.video, self.audio)
+        ids, lengths = captions.encode(texts)
+        self.scenes = len(self.video)
+        self.ids = ids.reshape(self.scenes, wordings, -1)
+        self.lengths = lengths.reshape(self.scenes, wordings)
+        tools = encoders.video_tools(bucket)
+        self.clip_tokens = tools.num_tokens
+        self.frame_tokens = tools.target_shape.height * tools.target_shape.width
+        self.image_tokens = self.video.shape[1] - self.clip_tokens
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
+        """`size` scenes at random: video, audio, ids, lengths."""
+        index = rng.integers(self.scenes, size=size)
+        wording = rng.integers(self.ids.shape[1], size=size)
+        where = mx.array(index)
+        return self.video[where], self.audio[where], self.ids[index, wording], self.lengths[index, wording]
+
+    def fixed(self, rng: np.random.Generator, size: int, image: float) -> mx.array:
+        """(B, T, 1) bool: tokens that are given, not made.
+
+        Args:
+            image: probability that a clip starts from its own first frame. The image beside a clip is always
+                given, and then every other clip starts from one, too.
+        """
+        fixed = np.zeros((size, self.video.shape[1], 1), bool)
+        starts = rng.random(size) < (0.5 if self.image_tokens else image)
+        fixed[:, : self.frame_tokens] = starts[:, None, None]
+        fixed[:, self.clip_tokens :] = True
+        return mx.array(fixed)
+
+
+def fill(
+    buckets: Sequence[Bucket],
+    encoders: Encoders,
+    captions: Captions,
+    rng: np.random.Generator,
+    seconds: float,
+) -> Iterator[Pool]:
+    """The pools of all buckets, one after the other, each with its part of the time."""
+    pixels = [bucket.scenes * bucket.num_frames * bucket.height * bucket.width for bucket in buckets]
+    start = time.monotonic()
+    for number, bucket in enumerate(buckets, start=1):
+        deadline = start + seconds * sum(pixels[:number]) / sum(pixels)
+        yield Pool(bucket, encoders, captions, rng, late=lambda end=deadline: time.monotonic() > end)

@@ -1,0 +1,333 @@
+"""The diffusion model: text encoder, connectors and audio-video transformer, trained together from nothing.
+
+    python -m ltx_pocket.train.transformer --out runs/transformer --minutes 12 \\
+        --video-vae runs/video_vae/video_vae.safetensors --audio-vae runs/audio_vae/audio_vae.safetensors
+
+A rectified flow (arXiv 2209.03003): tokens x = (1 - sigma) x0 + sigma noise, the network predicts noise - x0.
+Writes `diffusion.safetensors` (moving average, bfloat16), the state to go on from, `log.jsonl` and `samples.png`.
+A run may cover a part of the schedule: `--to 0.5`, and another one with `--resume` the rest.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
+import mlx.core as mx
+import numpy as np
+from ltx_core.schedulers import BASE_SHIFT_ANCHOR, MAX_SHIFT_ANCHOR, LTX2Scheduler
+from ltx_pipelines.defaults import NEGATIVE_PROMPT
+from mlx.utils import tree_flatten, tree_map
+
+from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_section
+from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
+from ltx_pocket.train.diffusion import Contexts, Diffusion, Flat, Stream, Tables, sinusoids
+from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
+from ltx_pocket.train.preview import draw_samples
+from ltx_pocket.train.sampling import denoise, stepper
+from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, save_state
+from ltx_pocket.world import HELD_OUT_SEED
+
+IMAGE = 0.25
+"""Part of the clips that start from a given first frame."""
+
+DROPPED = 0.1
+"""Part of the clips without their caption: half of them with none, half with the official negative prompt."""
+
+FROZEN = 0.03
+"""Part of the clips whose sound is given, and of those whose pictures are."""
+
+AUDIO_WEIGHT = 0.5
+RESERVE = 30.0
+"""Seconds at the end for files and samples."""
+
+
+class Batch(NamedTuple):
+    """Inputs of a training step.
+
+    Attributes:
+        video, audio: clean tokens (B, T, D).
+        fixed: (B, T, 1) bool, video tokens that are given.
+        video_sigma, audio_sigma: (B,) noise levels, 0 for a stream that is given.
+        video_level, audio_level: `sinusoids` of them.
+        ids, lengths: captions.
+        unprompted: (B,) bool, clips with the negative contexts in place of their caption's.
+        negative_video, negative_audio: (1, 128, width).
+        key: of the noise.
+        tables: rotations.
+    """
+
+    video: mx.array
+    audio: mx.array
+    fixed: mx.array
+    video_sigma: mx.array
+    audio_sigma: mx.array
+    video_level: mx.array
+    audio_level: mx.array
+    ids: mx.array
+    lengths: mx.array
+    unprompted: mx.array
+    negative_video: mx.array
+    negative_audio: mx.array
+    key: mx.array
+    tables: Tables
+
+
+def draw_sigmas(rng: np.random.Generator, size: int, tokens: int) -> np.ndarray:
+    """Noise levels (size,): logit-normal, shifted by the number of tokens as the schedule of generation is
+    (`LTX2Scheduler`), and one in five uniform, so that no level is rare."""
+    slope = (2.05 - 0.95) / (MAX_SHIFT_ANCHOR - BASE_SHIFT_ANCHOR)
+    shift = 0.95 + slope * (tokens - BASE_SHIFT_ANCHOR)
+    shifted = 1 / (1 + np.exp(-(shift + rng.standard_normal(size))))
+    return np.where(rng.random(size) < 0.2, rng.uniform(0.001, 1, size), shifted).astype(np.float32)
+
+
+def flow_loss(
+    velocity: mx.array, clean: mx.array, noise: mx.array, counts: mx.array, given: mx.array
+) -> mx.array:
+    """Mean squared error of the velocity over the tokens that count, mean over clips whose stream is not given.
+
+    Args:
+        counts: (B, T, 1), 1 for tokens to be made.
+        given: (B,) bool.
+    """
+    error = mx.square(velocity.astype(mx.float32) - (noise - clean)).mean(axis=-1, keepdims=True)
+    clip = (error * counts).sum(axis=(1, 2)) / mx.maximum(counts.sum(axis=(1, 2)), 1)
+    kept = 1 - given.astype(mx.float32)
+    return (clip * kept).sum() / mx.maximum(kept.sum(), 1)
+
+
+def make_loss(flat: Flat) -> Loss:
+    """The loss of a batch's arrays."""
+
+    def loss(*arrays: mx.array) -> tuple[mx.array, Metrics]:
+        fields = len(Batch._fields) - 1
+        batch = Batch(*arrays[:fields], Tables(*arrays[fields:]))
+        network = flat.network()
+        assert isinstance(network, Diffusion)
+        contexts = network.contexts(batch.ids, batch.lengths)
+        negative = batch.negative_video, batch.negative_audio
+        video_context, audio_context = (
+            mx.where(batch.unprompted[:, None, None], other.astype(own.dtype), own)
+            for own, other in zip(contexts, negative, strict=True)
+        )
+        video, audio = batch.video.astype(mx.float32), batch.audio.astype(mx.float32)
+        first, second = mx.random.split(batch.key)
+        noise, hiss = mx.random.normal(video.shape, key=first), mx.random.normal(audio.shape, key=second)
+        sigma, sound_sigma = batch.video_sigma[:, None, None], batch.audio_sigma[:, None, None]
+        noisy = mx.where(batch.fixed, video, video + sigma * (noise - video))
+        velocities = network.velocities(
+            Stream(noisy, batch.video_level, video_context, batch.fixed),
+            Stream(audio + sound_sigma * (hiss - audio), batch.audio_level, audio_context),
+            batch.tables,
+        )
+        made = 1 - batch.fixed.astype(mx.float32)
+        video_loss = flow_loss(velocities[0], video, noise, made, batch.video_sigma == 0)
+        audio_loss = flow_loss(
+            velocities[1], audio, hiss, mx.ones((*audio.shape[:2], 1)), batch.audio_sigma == 0
+        )
+        return video_loss + AUDIO_WEIGHT * audio_loss, {"video": video_loss, "audio": audio_loss}
+
+    return loss
+
+
+@dataclass
+class Data:
+    """Draws batches from the pools.
+
+    Attributes:
+        tokens: of both streams in a batch, about; it decides the number of clips.
+        largest: most clips in a batch.
+        negative: contexts of the negative prompt, renewed from time to time.
+    """
+
+    pools: Sequence[Pool]
+    tables: Sequence[Tables]
+    rng: np.random.Generator
+    tokens: int
+    largest: int
+    negative: Contexts
+
+    def size(self, pool: Pool) -> int:
+        """Clips in a batch of a pool."""
+        clip = pool.video.shape[1] + pool.audio.shape[1]
+        return int(np.clip(self.tokens // clip // 8 * 8, 1, self.largest))
+
+    def batch(self, which: int) -> Batch:
+        """A batch of one pool."""
+        pool, rng = self.pools[which], self.rng
+        size = self.size(pool)
+        video, audio, ids, lengths = pool.draw(rng, size)
+        sigma = draw_sigmas(rng, size, pool.clip_tokens)
+        chance = rng.random(size)
+        video_sigma = np.where(chance < FROZEN, 0, sigma).astype(np.float32)
+        audio_sigma = np.where(chance > 1 - FROZEN, 0, sigma).astype(np.float32)
+        dropped = rng.random(size)
+        # No caption is the first token alone.
+        lengths = np.where(dropped < DROPPED / 2, 1, lengths).astype(np.int32)
+        return Batch(
+            video=video,
+            audio=audio,
+            fixed=pool.fixed(rng, size, IMAGE),
+            video_sigma=mx.array(video_sigma),
+            audio_sigma=mx.array(audio_sigma),
+            video_level=sinusoids(video_sigma),
+            audio_level=sinusoids(audio_sigma),
+            ids=mx.array(ids),
+            lengths=mx.array(lengths),
+            unprompted=mx.array((dropped >= DROPPED / 2) & (dropped < DROPPED)),
+            negative_video=self.negative[0],
+            negative_audio=self.negative[1],
+            key=mx.random.key(int(rng.integers(2**62))),
+            tables=self.tables[which],
+        )
+
+    def choose(self, progress: float) -> int:
+        """A pool at random, by the shares of those that take part."""
+        shares = np.array([p.bucket.share * (p.bucket.after <= progress) for p in self.pools])
+        return int(self.rng.choice(len(self.pools), p=shares / shares.sum()))
+
+
+def flattened(batch: Batch) -> tuple[mx.array, ...]:
+    """As `make_loss` takes it."""
+    return (*batch[:-1], *batch.tables)
+
+
+class Negative:
+    """Contexts of the negative prompt, by the weights as they are: constants of the steps that follow."""
+
+    def __init__(self, trainer: Trainer, flat: Flat, captions: Captions) -> None:
+        self.trainer, self.flat = trainer, flat
+        ids, lengths = captions.encode([NEGATIVE_PROMPT], MAX_LENGTH)
+        self.ids, self.lengths = mx.array(ids), mx.array(lengths)
+
+    def contexts(self, ema: bool = False) -> Contexts:
+        """Computed now."""
+        self.trainer.install(ema)
+        network = self.flat.network()
+        assert isinstance(network, Diffusion)
+        result = network.contexts(self.ids, self.lengths)
+        mx.eval(result)
+        return result
+
+
+def validations(
+    encoders: Encoders, captions: Captions, network: Diffusion, buckets: Sequence[Bucket], size: int
+) -> Iterator[tuple[Pool, Tables]]:
+    """Pools of unseen scenes, for numbers that can be compared."""
+    rng = np.random.default_rng(HELD_OUT_SEED)
+    for bucket in buckets:
+        unseen = Bucket(bucket.height, bucket.width, bucket.num_frames, 1.0, size)
+        pool = Pool(unseen, encoders, captions, rng, wordings=1)
+        yield pool, network.tables(encoders.video_tools(bucket), encoders.audio_tools(bucket))
+
+
+def main() -> None:
+    parser = arguments(__doc__, minutes=12)
+    parser.add_argument("--video-vae", type=Path, required=True)
+    parser.add_argument("--audio-vae", type=Path, required=True)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json of the text encoder")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--tokens", type=int, default=32768, help="tokens in a batch")
+    parser.add_argument("--clips", type=int, default=192, help="most clips in a batch")
+    parser.add_argument("--encode-seconds", type=float, default=90, help="time for encoding scenes")
+    parser.add_argument("--to", type=float, default=1.0, help="fraction of the schedule where to stop")
+    parser.add_argument("--moments", action="store_true", help="save the optimiser's moments")
+    args = parser.parse_args()
+    clock = Clock(args.minutes)
+    log = Log(args.out, clock)
+    mx.random.seed(args.seed)
+
+    encoders, captions = Encoders(args.video_vae, args.audio_vae), Captions(args.tokenizer)
+    config = {
+        "transformer": transformer_section(encoders.video_channels, encoders.audio_features, args.size),
+        "gemma": gemma_config(captions.vocab_size, args.size),
+        "tokenizer": fingerprint(args.tokenizer),
+    }
+    network = Diffusion(config["transformer"], config["gemma"])
+    network.initialize()
+    flat = Flat(network)
+    loss = make_loss(flat)
+    trainer = Trainer(flat, loss, weight_decay=0.01, ema_decay=0.9995)
+    start = 0.0
+    if args.resume:
+        metadata = load_state(trainer, args.resume)
+        start = float(metadata["progress"])
+        if metadata["tokenizer"] != config["tokenizer"]:
+            raise SystemExit("the tokenizer is not the one that the earlier run was trained with")
+    log.event(parameters=sum(value.size for _, value in tree_flatten(network.parameters())), start=start)
+
+    # Other scenes for every part of the training.
+    rng = np.random.default_rng([args.seed, trainer.steps])
+    pools, tables = [], []
+    for pool in fill(BUCKETS[args.size], encoders, captions, rng, args.encode_seconds):
+        pools.append(pool)
+        tables.append(
+            network.tables(
+                encoders.video_tools(pool.bucket), encoders.audio_tools(pool.bucket), pool.bucket.keyframe
+            )
+        )
+        log.event(encoded=pool.bucket.name, scenes=pool.scenes)
+    negative = Negative(trainer, flat, captions)
+    data = Data(pools, tables, rng, args.tokens, args.clips, negative.contexts())
+    unseen = list(
+        validations(encoders, captions, network, BUCKETS[args.size][:2], 8 if len(pools) < 4 else 128)
+    )
+    log.event(batches=" ".join(f"{p.bucket.name}:{data.size(p)}" for p in pools))
+
+    def validate() -> None:
+        """The loss of the moving average on unseen scenes, always with the same noise."""
+        fixed_rng = np.random.default_rng(0)
+        contexts = negative.contexts(ema=True)
+        flat.update(tree_map(lambda w: w.astype(trainer.dtype), trainer.ema))
+        for index, (pool, table) in enumerate(unseen):
+            check = Data([pool], [table], fixed_rng, 10**9, pool.scenes, contexts)
+            _, metrics = loss(*flattened(check.batch(0)))
+            log.event(
+                unseen=BUCKETS[args.size][index].name,
+                **{name: round(value.item(), 5) for name, value in metrics.items()},
+            )
+
+    metadata = {"tokenizer": config["tokenizer"]}
+    until = max(0.5, 1 - RESERVE / max(clock.seconds, 1e-6))
+    first_step, checked, begin = trainer.steps, 0, min(clock.fraction, until - 1e-6)
+    while clock.fraction < until:
+        progress = start + (args.to - start) * (clock.fraction - begin) / (until - begin)
+        since = trainer.steps - first_step
+        if since and since % 200 == 0:
+            data.negative = negative.contexts()
+        if math.floor(6 * clock.fraction) > checked:
+            checked = math.floor(6 * clock.fraction)
+            validate()
+            save_state(trainer, args.out, {**metadata, "progress": str(progress)}, args.moments)
+        which = data.choose(progress)
+        rate = warm_cosine(progress, since, args.lr, 300)
+        batch = data.batch(which)
+        log.add(trainer.steps, trainer.step(rate, *flattened(batch)), rate=rate, progress=round(progress, 3))
+
+    save_state(trainer, args.out, {**metadata, "progress": str(args.to)}, args.moments)
+    validate()
+    contexts = negative.contexts(ema=True)
+    # What is looked at is what is shipped: weights rounded to bfloat16.
+    flat.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
+    flat.network()
+    save_diffusion(args.out / "diffusion.safetensors", network, config, mx.bfloat16)
+    sigmas = LTX2Scheduler().execute(4 if args.size == "tiny" else 24).tolist()
+    step = stepper(network, contexts, guidance=2.0)
+    for bucket in BUCKETS[args.size][:2]:
+        draw_samples(
+            args.out / f"samples-{bucket.height}.png",
+            lambda *inputs: denoise(step, inputs[0], sigmas, *inputs[1:]),
+            network,
+            encoders,
+            captions,
+            args.video_vae,
+            bucket,
+        )
+    log.event(done=args.out.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Files of the diffusion stage: its weights under official names, and the state to go on from."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from ltx_loaders import Checkpoint
+from ltx_loaders.checkpoint import read_tensors
+from ltx_loaders.weights import KeyMap, load_weights
+from ltx_models.text_encoder import GemmaConfig
+from mlx.utils import tree_flatten, tree_map
+
+from ltx_pocket.train.common import Trainer, load_tensors, official_tensors, save_tensors, write_checkpoint
+from ltx_pocket.train.diffusion import Diffusion
+
+GEMMA = "text_encoder.model."
+"""In front of the text encoder's tensors, which have a file of their own in the shipped model."""
+
+
+def fingerprint(tokenizer: Path) -> str:
+    """Of a tokenizer.json: weights belong to one vocabulary."""
+    return hashlib.sha256(tokenizer.read_bytes()).hexdigest()[:16]
+
+
+def save_diffusion(path: Path, network: Diffusion, config: dict[str, Any], dtype: mx.Dtype) -> Path:
+    """Write all networks of the stage as one file.
+
+    Args:
+        config: sections `transformer` and `gemma`, and the tokenizer's `fingerprint`.
+    """
+    tensors = official_tensors("transformer", network.transformer)
+    tensors |= official_tensors("embeddings_processor", network.embeddings)
+    tensors |= {GEMMA + name: value for name, value in tree_flatten(network.gemma.parameters())}
+    return write_checkpoint(path, tensors, config, dtype)
+
+
+def load_diffusion(path: Path, dtype: mx.Dtype) -> tuple[Diffusion, dict[str, Any]]:
+    """What `save_diffusion` has written, and its config."""
+    checkpoint = Checkpoint.open(path)
+    config = dict(checkpoint.config)
+    network = Diffusion(config["transformer"], config["gemma"])
+    network.transformer = checkpoint.build("transformer", dtype)
+    gemma = GemmaConfig.from_config(config["gemma"])
+    processor = checkpoint.build("embeddings_processor", dtype, gemma=gemma)
+    network.embeddings.update(processor.parameters())
+    tensors = read_tensors(checkpoint.header)
+    load_weights(network.gemma, tensors, KeyMap({GEMMA: ""}), dtype, str(path))
+    mx.eval(network.parameters())
+    return network, config
+
+
+def save_state(trainer: Trainer, folder: Path, metadata: dict[str, str], moments: bool) -> None:
+    """Write what `load_state` needs: weights, and the moving average as its difference to them in bfloat16.
+
+    Args:
+        metadata: plain values to keep.
+        moments: write the optimiser's moments, too. Without them, as large as the rest, training goes on with
+            new ones.
+    """
+    drift = tree_map(lambda e, p: (e - p).astype(mx.bfloat16), trainer.ema, trainer.params)
+    tensors = dict(tree_flatten({"params": trainer.params, "drift": drift}))
+    save_tensors(folder, "state", tensors, {**metadata, "steps": str(trainer.steps)})
+    if moments:
+        state = {
+            name: value.astype(mx.bfloat16) if value.ndim else value
+            for name, value in tree_flatten(trainer.optimizer.state)
+        }
+        save_tensors(folder, "moments", state)
+
+
+def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
+    """Go on from what `save_state` has written, and return its metadata.
+
+    Raises:
+        FileNotFoundError: there is no state in `folder`.
+        ValueError: the state is that of another network.
+    """
+    tensors, metadata = load_tensors(folder, "state")
+    wanted = {name: value.shape for name, value in tree_flatten({"params": trainer.params})}
+    found = {name: value.shape for name, value in tensors.items() if name.startswith("params")}
+    if wanted != found:
+        raise ValueError(f"the state in {folder} belongs to a network of another size")
+
+    def restored(which: str) -> dict[str, Any]:
+        return {"chunks": [tensors[f"{which}.chunks.{i}"] for i in range(len(trainer.params["chunks"]))]}
+
+    trainer.params.update(restored("params"))
+    trainer.ema.update(tree_map(lambda p, d: p + d.astype(mx.float32), trainer.params, restored("drift")))
+    if any(folder.glob("moments-*.safetensors")):
+        saved, _ = load_tensors(folder, "moments")
+        trainer.optimizer.state = tree_map_named(trainer.optimizer.state, saved)
+    trainer.steps = int(metadata["steps"])
+    trainer._compile()
+    return metadata
+
+
+def tree_map_named(tree: Any, values: dict[str, mx.array]) -> Any:
+    """The tree with the values of those names, in its own dtypes."""
+    from mlx.utils import tree_map_with_path
+
+    return tree_map_with_path(lambda name, old: values[name].astype(old.dtype), tree)

@@ -47,7 +47,7 @@ def _night(x: mx.array, y: mx.array, time: mx.array, width: float, height: float
 
 def _sea(x: mx.array, y: mx.array, time: mx.array, height: float) -> mx.array:
     level = y / height + 0 * x
-    sky = _blend((0.62, 0.82, 0.96), (0.90, 0.95, 0.97), mx.minimum(level / HORIZON, 1.0))
+    sky = _blend((0.56, 0.78, 0.95), (0.80, 0.90, 0.95), mx.minimum(level / HORIZON, 1.0))
     depth = mx.clip((level - HORIZON) / (1 - HORIZON), 0, 1)
     water = _blend((0.16, 0.50, 0.66), (0.03, 0.22, 0.42), depth)
     # Wave crests lie closer to each other towards the horizon.
@@ -64,7 +64,7 @@ def _grid(x: mx.array, y: mx.array, pixel: float) -> mx.array:
         away = mx.abs(cell - mx.floor(cell) - 0.5) / 8
         return mx.clip((0.0055 - away) / pixel + 0.5, 0, 1)
 
-    return _blend((0.90, 0.86, 0.76), (0.60, 0.66, 0.72), mx.maximum(line(x - 1 / 16), line(y - 1 / 16)))
+    return _blend((0.84, 0.78, 0.64), (0.56, 0.60, 0.64), mx.maximum(line(x - 1 / 16), line(y - 1 / 16)))
 
 
 def _rain(x: mx.array, y: mx.array, time: mx.array, height: float) -> mx.array:
@@ -87,7 +87,7 @@ def background_bank(
     x (1, 1, W), y (1, H, 1) and pixel in units of the shorter side, which is also the unit of width
     and height (so the smaller of the two is 1); time (F, 1, 1) in seconds.
     """
-    sky = _blend((0.36, 0.64, 0.93), (0.84, 0.93, 0.98), y / height + 0 * x)
+    sky = _blend((0.34, 0.62, 0.93), (0.74, 0.88, 0.97), y / height + 0 * x)
     painted = {
         "sky": sky,
         "night": _night(x, y, time, width, height),

@@ -32,7 +32,7 @@ class Bounce(NamedTuple):
 
 
 def fit_bounce(y: np.ndarray, frame_rate: float) -> Bounce | None:
-    """The best bounce through a vertical track, by search over period and phase; None for too short a track."""
+    """The best bounce through a vertical track, by search; None if the track is short or does not move."""
     time = np.arange(len(y)) / frame_rate
     seen = np.isfinite(y)
     if seen.sum() < 8 or np.nanstd(y) < 1e-4:

@@ -1,6 +1,7 @@
 """Shape and turn of a mask: its polar picture against those of the world's shapes, at every angle."""
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -48,7 +49,10 @@ def _bilinear(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def polar(mask: np.ndarray, moments: Blob) -> np.ndarray:
-    """(RINGS, ANGLES) around the centre, scaled by the area; angles clockwise from the top; zero mean, unit norm."""
+    """(RINGS, ANGLES) around the centre, scaled by the area, with zero mean and unit norm.
+
+    Angles run clockwise from the top.
+    """
     radius = (np.arange(RINGS) + 0.5) / RINGS * REACH * np.sqrt(moments.area / np.pi)
     angle = np.arange(ANGLES) / ANGLES * 2 * np.pi
     x = moments.x + radius[:, None] * np.sin(angle)
@@ -76,7 +80,7 @@ def _templates() -> np.ndarray:
 
 
 def matches(mask: np.ndarray, moments: Blob) -> tuple[np.ndarray, np.ndarray]:
-    """For every shape: the best correlation over all turns (K,), and the correlation at every turn (K, ANGLES)."""
+    """For every shape: the best correlation over all turns (K,), and that at every turn (K, ANGLES)."""
     spectrum = np.fft.rfft(polar(mask, moments), axis=1)
     curves = np.fft.irfft((spectrum[None] * np.conj(_templates())).sum(axis=1), n=ANGLES, axis=1)
     return curves.max(axis=1), curves
@@ -91,8 +95,5 @@ def total_turn(curves: list[np.ndarray], shape: str) -> float:
     # The symmetric maxima tell the same; folding them together makes the estimate steadier.
     folded = [curve.reshape(order, ANGLES // order).sum(axis=0) for curve in curves]
     angles = [float(np.argmax(curve)) * 360 / ANGLES for curve in folded]
-    turns = [
-        (after - before + step / 2) % step - step / 2
-        for before, after in zip(angles, angles[1:], strict=False)
-    ]
+    turns = [(after - before + step / 2) % step - step / 2 for before, after in pairwise(angles)]
     return float(sum(turns))

@@ -89,9 +89,9 @@ def label(mask: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def foreground(video: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, float]:
-    """How far every pixel is from the background, (F, H, W), and the threshold that means "not background"."""
+    """How far every pixel is from the background, (F, H, W), and the threshold between the two."""
     away = smoothed(np.abs(smoothed(video - background)).max(axis=-1))
-    threshold = float(np.clip(0.4 * np.quantile(away, 0.995), 0.06, 0.2))
+    threshold = float(np.clip(0.28 * np.quantile(away, 0.995), 0.05, 0.12))
     return away, threshold
 
 

@@ -68,7 +68,7 @@ def hear(audio: np.ndarray, sampling_rate: int) -> Heard:
     level = envelope(audio, sampling_rate)
     gaps = float(np.quantile(level, 0.25) / np.quantile(level, 0.95))
     onsets = find_onsets(level)
-    if gaps < 0.2 and len(onsets) >= 2:
+    if gaps < 0.2 and onsets:
         return Heard("pulse", 0.0, 0.0, onsets, position)
 
     window = 1 << round(np.log2(0.085 * sampling_rate))

@@ -1,0 +1,170 @@
+"""The audio VAE: log-mel spectrograms to 25 latents a second, and back.
+
+    python -m ltx_pocket.train.audio_vae --out runs/audio_vae --minutes 2
+
+Writes `audio_vae.safetensors` (official layout), the state to go on from, `log.jsonl` and `samples.png`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_core.types import Audio
+from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioProcessor, AudioVAEConfig, resample
+from mlx.utils import tree_map
+
+from ltx_pocket import configs
+from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, run, save_checkpoint
+from ltx_pocket.train.data import Scenes, batches, held_out, sounds
+from ltx_pocket.train.samples import write_grid
+from ltx_pocket.world import SOUNDS, SceneBatch
+
+DECIBELS = 8.686
+"""A natural logarithm of magnitudes in dB."""
+
+
+class AudioVAE(nn.Module):
+    """Encoder and decoder, trained together."""
+
+    def __init__(self, config: AudioVAEConfig) -> None:
+        super().__init__()
+        self.encoder = AudioEncoder(config)
+        self.decoder = AudioDecoder(config)
+        # Near the mean of the spectrograms, far from 0: silence is -11.5.
+        self.decoder.conv_out.conv.bias = self.decoder.conv_out.conv.bias - 8
+        # Known only when the training is over; until then latents are as they are.
+        self.encoder.per_channel_statistics.freeze()
+        self.decoder.per_channel_statistics.freeze()
+
+
+def frames_of(latents: int) -> int:
+    """Mel frames that a decoder makes of so many latents."""
+    return 4 * latents - 3
+
+
+def mel_of(waveform: mx.array, processor: AudioProcessor, frames: int) -> mx.array:
+    """The first frames of the log-mel (B, 2, frames, bins) of sounds at the output rate."""
+    low = resample(waveform, configs.OUTPUT_RATE, configs.SAMPLE_RATE)
+    return processor.waveform_to_mel(Audio(low, configs.SAMPLE_RATE))[:, :, :frames]
+
+
+def mels(batch: SceneBatch, processor: AudioProcessor, latents: int) -> mx.array:
+    """Log-mels of scenes, as long as `latents` latents."""
+    seconds = frames_of(latents) * configs.MEL_HOP / configs.SAMPLE_RATE
+    return mel_of(sounds(batch, seconds, configs.OUTPUT_RATE), processor, frames_of(latents))
+
+
+def make_loss(vae: AudioVAE, noise: float = 0.2, weight: float = 1e-4) -> Loss:
+    """The loss of log-mels (B, 2, frames, bins): differences, their slopes, and latents around 0.
+
+    Noise is added to the latents, up to `noise` of their deviation, as for the video VAE.
+    """
+
+    def loss(mel: mx.array) -> tuple[mx.array, Metrics]:
+        latent = vae.encoder(mel)
+        spread = mx.sqrt(mx.stop_gradient(latent).var(axis=(0, 2), keepdims=True))
+        amount = mx.random.uniform(high=noise, shape=(latent.shape[0], 1, 1, 1))
+        noisy = latent + amount * spread * mx.random.normal(latent.shape)
+        error = vae.decoder(noisy).astype(mx.float32) - mel
+        slopes = mx.abs(error[:, :, 1:] - error[:, :, :-1]).mean()
+        slopes = slopes + mx.abs(error[..., 1:] - error[..., :-1]).mean()
+        distance = mx.abs(error).mean()
+        total = distance + 0.5 * slopes + 0.1 * mx.square(error).mean() + weight * mx.square(latent).mean()
+        return total, {"decibels": DECIBELS * distance, "latent": mx.sqrt(mx.square(latent).mean())}
+
+    return loss
+
+
+def stream(scenes: Scenes, processor: AudioProcessor, batch: int, latents: int) -> Iterator[tuple[mx.array]]:
+    """Batches without end."""
+    while True:
+        yield (mels(scenes.draw(batch), processor, latents),)
+
+
+def measure_statistics(
+    vae: AudioVAE, scenes: Scenes, processor: AudioProcessor, count: int, batch: int, latents: int
+) -> None:
+    """Set mean and deviation of every entry of an audio token, over training scenes."""
+    sums: list[mx.array] = []
+    for _ in range(max(1, count // batch)):
+        latent = vae.encoder(mels(scenes.draw(batch), processor, latents))
+        sums.append(mx.stack([latent.mean(axis=(0, 2)), mx.square(latent).mean(axis=(0, 2))]))
+        mx.eval(sums)
+    mean, square = mx.stack(sums).mean(axis=0).reshape(2, -1)
+    deviation = mx.sqrt(mx.maximum(square - mx.square(mean), 0))
+    # What hardly ever varies must not become large when it is normalised.
+    deviation = mx.maximum(deviation, 0.05 * deviation.mean())
+    for part in (vae.encoder, vae.decoder):
+        part.per_channel_statistics.mean_of_means = mean
+        part.per_channel_statistics.std_of_means = deviation
+
+
+def evaluate(
+    vae: AudioVAE, processor: AudioProcessor, count: int, batch: int, latents: int
+) -> dict[str, float]:
+    """Mean absolute error of the log-mel in dB, of unseen scenes: all, and each kind of sound."""
+    scenes = held_out(count)
+    values: list[float] = []
+    for packed in batches(scenes, batch):
+        mel = mels(packed, processor, latents)
+        error = vae.decoder(vae.encoder(mel)).astype(mx.float32) - mel
+        values += (DECIBELS * mx.abs(error).mean(axis=(1, 2, 3))).tolist()  # type: ignore[operator]
+    found = {"decibels": sum(values) / len(values)}
+    for name in SOUNDS:
+        own = [value for value, scene in zip(values, scenes, strict=False) if scene.sound == name]
+        if own:
+            found[name] = sum(own) / len(own)
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+def draw_samples(path: Path, vae: AudioVAE, processor: AudioProcessor, batch: int, latents: int) -> None:
+    """Spectrograms of unseen scenes, left channel: originals in the upper row, what became of them below."""
+    mel = mels(batches(held_out(batch), batch)[0], processor, latents)
+    rows = [mel, vae.decoder(vae.encoder(mel)).astype(mx.float32)]
+
+    def picture(each: mx.array) -> mx.array:
+        grey = ((each[:8, 0] + 11.5) / 14).transpose(0, 2, 1)[:, ::-1]
+        return mx.broadcast_to(grey[..., None], (*grey.shape, 3))
+
+    write_grid(path, [picture(row) for row in rows])
+
+
+def main() -> None:
+    parser = arguments(__doc__, minutes=2)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--batch", type=int, default=32)
+    args = parser.parse_args()
+    clock = Clock(args.minutes)
+    mx.random.seed(args.seed)
+    tiny = args.size == "tiny"
+    batch, latents = (2, 14) if tiny else (args.batch, 52)
+
+    section = configs.audio_vae(args.size)
+    config = AudioVAEConfig.from_config(section)
+    vae, processor = AudioVAE(config), AudioProcessor.from_config(config)
+    scenes = Scenes(args.seed, 64 if tiny else 30_000)
+    log = Log(args.out, clock)
+    trainer = Trainer(vae, make_loss(vae), weight_decay=1e-3)
+    if args.resume:
+        trainer.load(args.resume)
+    log.event(parameters=trainer.parameters)
+
+    until = max(0.5, 1 - 10 / clock.seconds) if clock.seconds else 0.0
+    data = stream(scenes, processor, batch, latents)
+    run(trainer, data, clock, log, learning_rate=args.lr, until=until, folder=args.out)
+    trainer.save(args.out)
+
+    trainer.install()
+    # What is measured is what is shipped: weights rounded to bfloat16.
+    vae.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), vae.trainable_parameters()))
+    measure_statistics(vae, scenes, processor, 4 if tiny else 2048, batch, latents)
+    modules = {"audio_encoder": vae.encoder, "audio_decoder": vae.decoder}
+    save_checkpoint(args.out / "audio_vae.safetensors", modules, {"audio_vae": section}, mx.bfloat16)
+    draw_samples(args.out / "samples.png", vae, processor, batch, latents)
+    log.event(**evaluate(vae, processor, 8 if tiny else 512, batch, latents))
+
+
+if __name__ == "__main__":
+    main()

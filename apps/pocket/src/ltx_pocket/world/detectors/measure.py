@@ -43,7 +43,11 @@ def _describe(
 ) -> Seen:
     frames, height, width = away.shape
     shorter = min(height, width)
-    masks = np.clip(away / threshold - 0.5, 0, 1) * area
+    # An edge lies where the difference is about half of the thing's own; light things on light
+    # backgrounds need a lower threshold than strong ones, whose blurred edges reach further.
+    covered = away[(away > threshold) & area]
+    edge = max(threshold, 0.4 * float(np.median(covered))) if covered.size else threshold
+    masks = np.clip(away / edge - 0.5, 0, 1) * area
     x, y, radius = (np.full(frames, np.nan) for _ in range(3))
     scores, curves, pixels = [], [], []
     for number, mask in enumerate(masks):

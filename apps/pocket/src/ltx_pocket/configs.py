@@ -77,9 +77,12 @@ OUTPUT_RATE = 48000
 MEL_BINS = 64
 MEL_HOP = 160
 
+AUDIO_CHANNELS = 4
+"""Of the audio latent. Half of the released models' number: the transformer must be wider than its tokens."""
+
 
 def audio_vae(size: str = "pocket") -> Section:
-    """`audio_vae`: 25 latents a second of 8 channels x 16 bins; about 0.5 M weights."""
+    """`audio_vae`: 25 latents a second of 4 channels x 16 bins; about 0.5 M weights."""
     tiny = size == "tiny"
     return {
         "model": {
@@ -87,7 +90,7 @@ def audio_vae(size: str = "pocket") -> Section:
                 "ddconfig": {
                     "double_z": True,
                     "mel_bins": MEL_BINS,
-                    "z_channels": 8,
+                    "z_channels": AUDIO_CHANNELS,
                     "resolution": 256,
                     "downsample_time": False,
                     "in_channels": 2,

@@ -11,6 +11,7 @@ from pathlib import Path
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 from ltx_core.types import Audio
 from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioProcessor, AudioVAEConfig, resample
 from mlx.utils import tree_map
@@ -110,7 +111,7 @@ def evaluate(
     for packed in batches(scenes, batch):
         mel = mels(packed, processor, latents)
         error = vae.decoder(vae.encoder(mel)).astype(mx.float32) - mel
-        values += (DECIBELS * mx.abs(error).mean(axis=(1, 2, 3))).tolist()  # type: ignore[operator]
+        values += np.array(DECIBELS * mx.abs(error).mean(axis=(1, 2, 3))).tolist()
     found = {"decibels": sum(values) / len(values)}
     for name in SOUNDS:
         own = [value for value, scene in zip(values, scenes, strict=False) if scene.sound == name]

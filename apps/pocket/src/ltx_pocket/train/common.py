@@ -10,18 +10,25 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
+import numpy as np
 from ltx_core.device import backend
 from ltx_loaders.components import COMPONENTS
-from ltx_loaders.weights import conv_axes
+from ltx_loaders.weights import KeyMap, conv_axes
 from mlx.utils import tree_flatten, tree_map, tree_map_with_path
 
 Metrics = dict[str, mx.array]
 Loss = Callable[..., tuple[mx.array, Metrics]]
+
+
+def flat(tree: Any) -> list[tuple[str, mx.array]]:
+    """The leaves of a tree of arrays with their dotted names."""
+    return cast(list[tuple[str, mx.array]], tree_flatten(tree))
+
 
 FILE_BYTES = 15 * 2**20
 """Largest file that is written: machines that are lent bring back files of 16 MiB at most."""
@@ -106,7 +113,7 @@ class Trainer:
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(value.size for _, value in tree_flatten(self.params))
+        return sum(value.size for _, value in flat(self.params))
 
     def _compile(self) -> None:
         self.state = [self.params, self.ema, self.optimizer.state, mx.random.state]
@@ -123,7 +130,7 @@ class Trainer:
 
     def _step(self, *batch: mx.array) -> Metrics:
         (loss, metrics), gradients = mx.value_and_grad(self._forward)(self.params, *batch)
-        norm = mx.sqrt(sum(mx.square(g).sum() for _, g in tree_flatten(gradients)))
+        norm = mx.sqrt(mx.stack([mx.square(g).sum() for _, g in flat(gradients)]).sum())
         finite = mx.isfinite(norm)
         scale = mx.minimum(1.0, self.clip / (norm + 1e-6))
         gradients = tree_map(lambda g: mx.where(finite, g * scale, 0.0), gradients)
@@ -147,8 +154,8 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs: the weights, and in bfloat16 their average and the moments."""
-        tensors = dict(tree_flatten({"params": self.params}))
-        for name, value in tree_flatten({"ema": self.ema, "optimizer": self.optimizer.state}):
+        tensors = dict(flat({"params": self.params}))
+        for name, value in flat({"ema": self.ema, "optimizer": self.optimizer.state}):
             tensors[name] = value.astype(mx.bfloat16) if value.ndim else value
         save_tensors(folder, "state", tensors, {"steps": str(self.steps)})
 
@@ -198,7 +205,7 @@ class Log:
         names = dict.fromkeys(name for entry in self.kept for name in entry)
         means: dict[str, float | str] = {}
         for name in names:
-            values = [entry[name].item() for entry in self.kept if name in entry]
+            values = [float(np.array(entry[name])) for entry in self.kept if name in entry]
             means[name] = round(sum(values) / len(values), 6)
         milliseconds = 1000 * (self.clock.elapsed - self.since) / len(self.kept)
         self.event(step=step, **means, **more, ms=round(milliseconds, 1))
@@ -251,21 +258,22 @@ def load_tensors(folder: Path, stem: str) -> tuple[dict[str, mx.array], dict[str
     tensors: dict[str, mx.array] = {}
     metadata: dict[str, str] = {}
     for path in paths:
-        shard, metadata = mx.load(str(path), return_metadata=True)
+        shard, metadata = cast(Any, mx.load(str(path), return_metadata=True))
         tensors.update(shard)
     return tensors, metadata
 
 
-def official_tensors(component: str, module: nn.Module) -> dict[str, mx.array]:
+def official_tensors(component: str | KeyMap, module: nn.Module) -> dict[str, mx.array]:
     """A network's weights under the names and in the layout of an official checkpoint.
 
     Args:
-        component: a name of `ltx_loaders.components.COMPONENTS`.
+        component: a name of `ltx_loaders.components.COMPONENTS`, or how the tensors are named.
         module: the network of that component.
     """
-    keys, axes = COMPONENTS[component].keys, conv_axes(module)
+    keys = component if isinstance(component, KeyMap) else COMPONENTS[component].keys
+    axes = conv_axes(module)
     tensors = {}
-    for name, value in tree_flatten(module.parameters()):
+    for name, value in flat(module.parameters()):
         if name in axes:
             order = axes[name]
             value = mx.contiguous(value.transpose([order.index(axis) for axis in range(len(order))]))

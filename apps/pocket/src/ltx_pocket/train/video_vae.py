@@ -16,7 +16,7 @@ from ltx_models.video_vae import VideoDecoder, VideoEncoder, VideoVAEConfig
 from mlx.utils import tree_map
 
 from ltx_pocket import configs
-from ltx_pocket.train.common import Clock, Log, Metrics, Trainer, arguments, run, save_checkpoint
+from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, run, save_checkpoint
 from ltx_pocket.train.data import Scenes, batches, clips, held_out
 from ltx_pocket.train.samples import psnr, write_grid
 from ltx_pocket.world import BACKGROUNDS
@@ -72,7 +72,7 @@ def add_noise(latent: mx.array, most: float) -> mx.array:
     return latent + amount * spread * mx.random.normal(latent.shape)
 
 
-def make_loss(vae: VideoVAE, noise: float = 0.2, weight: float = 1e-4):  # type: ignore[no-untyped-def]
+def make_loss(vae: VideoVAE, noise: float = 0.2, weight: float = 1e-4) -> Loss:
     """The loss of clips (B, 3, F, H, W) in [-1, 1]: reconstruction, and latents around 0."""
 
     def loss(pixels: mx.array) -> tuple[mx.array, Metrics]:
@@ -130,7 +130,8 @@ def evaluate(vae: VideoVAE, count: int, shape: Shape) -> dict[str, float]:
     for packed in batches(scenes, batch):
         pixels = clips(packed, edge, edge, frames, configs.FRAME_RATE)
         output = vae.decoder(vae.encoder(pixels).astype(mx.float32))
-        values += psnr((mx.clip(output.astype(mx.float32), -1, 1) + 1) / 2, (pixels + 1) / 2).tolist()
+        copies = (mx.clip(output.astype(mx.float32), -1, 1) + 1) / 2
+        values += np.array(psnr(copies, (pixels + 1) / 2)).tolist()
     found: dict[str, float] = {"psnr": float(np.mean(values)), "worst": min(values)}
     for name in BACKGROUNDS:
         own = [value for value, scene in zip(values, scenes, strict=False) if scene.background == name]

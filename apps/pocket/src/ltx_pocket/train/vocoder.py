@@ -11,6 +11,7 @@ from pathlib import Path
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
+import numpy as np
 from ltx_core.device import compiled
 from ltx_loaders import Checkpoint
 from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioProcessor, resample
@@ -139,7 +140,7 @@ def evaluate(vocoder: VocoderWithBWE, pairs: Pairs, count: int, batch: int) -> d
         full = sounds(packed, pairs.seconds, configs.OUTPUT_RATE)
         mel, _, target = pairs(full, slice(0, None))
         a, b = (mx.log(spectra(each) + 3e-4) for each in (vocoder(mel), target))
-        values += (DECIBELS * mx.sqrt(mx.square(a - b).mean(axis=(1, 2, 3)))).tolist()  # type: ignore[operator]
+        values += np.array(DECIBELS * mx.sqrt(mx.square(a - b).mean(axis=(1, 2, 3)))).tolist()
     found = {"decibels": sum(values) / len(values)}
     for name in SOUNDS:
         own = [value for value, scene in zip(values, scenes, strict=False) if scene.sound == name]

@@ -1,6 +1,6 @@
 """The little world of the pocket model: scenes, their pictures, their sounds, their captions."""
 
-from ltx_pocket.world.captions import canonical, caption, caption_with_parts, known_words
+from ltx_pocket.world.captions import canonical, caption, caption_with_parts, known_words, names_a_thing
 from ltx_pocket.world.render import render
 from ltx_pocket.world.scene import HELD_OUT_SEED, Scene, SceneBatch, Thing, pack, sample_scene
 from ltx_pocket.world.sound import synthesize
@@ -21,6 +21,7 @@ __all__ = [
     "caption",
     "caption_with_parts",
     "known_words",
+    "names_a_thing",
     "pack",
     "render",
     "sample_scene",

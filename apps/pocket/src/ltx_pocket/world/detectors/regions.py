@@ -25,7 +25,7 @@ def reduced(video: np.ndarray) -> np.ndarray:
     return blocks.mean(axis=(2, 4), dtype=np.float32)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)  # tens of megabytes a second of clip
 def _bank(height: int, width: int, num_frames: int, frame_rate: float) -> np.ndarray:
     full = render_backgrounds(2 * height, 2 * width, num_frames, frame_rate)
     return np.array(full).reshape(len(BACKGROUNDS), num_frames, height, 2, width, 2, 3).mean(axis=(3, 5))

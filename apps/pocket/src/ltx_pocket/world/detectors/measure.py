@@ -46,7 +46,7 @@ def _describe(
     # An edge lies where the difference is about half of the thing's own; light things on light
     # backgrounds need a lower threshold than strong ones, whose blurred edges reach further.
     covered = away[(away > threshold) & area]
-    edge = max(threshold, 0.4 * float(np.median(covered))) if covered.size else threshold
+    edge = max(threshold, 0.5 * float(np.quantile(covered, 0.35))) if covered.size else threshold
     masks = np.clip(away / edge - 0.5, 0, 1) * area
     x, y, radius = (np.full(frames, np.nan) for _ in range(3))
     scores, curves, pixels = [], [], []

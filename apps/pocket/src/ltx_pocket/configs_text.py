@@ -1,8 +1,8 @@
 """Configs of the pocket model's text encoder and transformer: LTX-2.3 with every feature on, only smaller.
 
 What the sizes do not touch is as in the released checkpoints, but for one number: the rotary frequencies span
-a factor of 200 instead of 10000. Positions are the same pixels and seconds, but small heads have few frequencies,
-and none is to be spent on turns that a latent of 32 pixels and half a second cannot tell apart.
+a factor of 200 instead of 10000. Positions are the same pixels and seconds, but small heads have few
+frequencies: none is to be spent on turns that neighbouring latents, 32 pixels apart, cannot tell apart.
 """
 
 import math
@@ -39,15 +39,15 @@ class TransformerSizes:
 
     def audio_head_dim(self, audio_features: int) -> int:
         """A stream must be wider than its tokens: their noise is part of the velocity that it predicts."""
-        return 8 * math.ceil((audio_features + 32) / (8 * self.heads))
+        return 8 * math.ceil((audio_features + 16) / (8 * self.heads))
 
 
 TEXT_SIZES = {
-    "pocket": TextSizes(128, 320, 4, 4, 2, 32),
+    "pocket": TextSizes(128, 256, 3, 4, 2, 32),
     "tiny": TextSizes(32, 48, 2, 2, 1, 16),
 }
 TRANSFORMER_SIZES = {
-    "pocket": TransformerSizes(5, 1, 4, 48),
+    "pocket": TransformerSizes(6, 1, 5, 32),
     "tiny": TransformerSizes(2, 1, 2, 24),
 }
 

@@ -1,8 +1,8 @@
 """Text encoder, connectors and transformer as one network, on batches and without waiting for the device.
 
-The networks' own calls serve generation: one prompt at a time, distinct noise levels found on the host. Here the
-same modules are called one level below, on captions padded to one length and noise levels that come with the
-batch, so that a whole training step is one graph that `mx.compile` takes.
+The networks' own calls serve generation: one prompt at a time, distinct noise levels found on the host. Here
+the same modules are called one level below, on captions padded to one length and noise levels that come with
+the batch, so that a whole training step is one graph that `mx.compile` takes.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,10 @@ from ltx_models.transformer.adaln import Modulation, get_timestep_embedding
 from ltx_models.transformer.preprocess import CROSS_GATE, cross_rope, self_rope
 from ltx_models.transformer.transformer import PREFIX
 from ltx_models.transformer.transformer_args import CrossModalArgs, TransformerArgs
-from mlx.utils import tree_flatten, tree_unflatten
+from mlx.utils import tree_unflatten
 
 from ltx_pocket.configs_text import MAX_LENGTH
+from ltx_pocket.train.common import flat
 
 Contexts = tuple[mx.array, mx.array]
 
@@ -209,10 +210,13 @@ class Diffusion(nn.Module):
                 enabled=True,
             )
 
-        now, sound = args("video", "audio"), args("audio", "video")
+        now: TransformerArgs | None = args("video", "audio")
+        sound: TransformerArgs | None = args("audio", "video")
         nothing = BatchedPerturbationConfig.empty(len(video.tokens))
         for index, block in enumerate(model.transformer_blocks):
             now, sound = block(now, sound, nothing, index)
+        assert now is not None
+        assert sound is not None
         return model.process_output("video", now), model.process_output("audio", sound)
 
 
@@ -232,7 +236,7 @@ class Flat(nn.Module):
         self._names: list[list[tuple[str, tuple[int, ...], int]]] = [[]]
         parts: list[list[mx.array]] = [[]]
         room = self.CHUNK
-        for name, value in tree_flatten(network.parameters()):
+        for name, value in flat(network.parameters()):
             # Matrix products want their operands at round addresses.
             padding = -value.size % self.ALIGNMENT
             if value.size + padding > room and parts[-1]:

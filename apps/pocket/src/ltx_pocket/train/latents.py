@@ -1,7 +1,8 @@
 """What the transformer learns from: scenes of many sizes, encoded once, with captions of many wordings."""
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,10 +99,11 @@ class Encoders:
 
     def __init__(self, video: Path, audio: Path) -> None:
         self.dtype = default_dtype()
-        self.video = Checkpoint.open(video).build("video_encoder", self.dtype)
-        self.audio = Checkpoint.open(audio).build("audio_encoder", self.dtype)
-        assert isinstance(self.video, VideoEncoder)
-        assert isinstance(self.audio, AudioEncoder)
+        video_encoder = Checkpoint.open(video).build("video_encoder", self.dtype)
+        audio_encoder = Checkpoint.open(audio).build("audio_encoder", self.dtype)
+        assert isinstance(video_encoder, VideoEncoder)
+        assert isinstance(audio_encoder, AudioEncoder)
+        self.video, self.audio = video_encoder, audio_encoder
         self.processor = AudioProcessor.from_config(self.audio.config)
 
     @property
@@ -119,11 +121,14 @@ class Encoders:
 
     def audio_tools(self, bucket: Bucket) -> AudioLatentTools:
         config = self.audio.config
-        rates = {"sample_rate": config.sample_rate, "hop_length": config.mel_hop_length}
         shape = AudioLatentShape.from_video_pixel_shape(
-            bucket.shape, channels=config.z_channels, mel_bins=config.latent_bins, **rates
+            bucket.shape,
+            channels=config.z_channels,
+            mel_bins=config.latent_bins,
+            sample_rate=config.sample_rate,
+            hop_length=config.mel_hop_length,
         )
-        return AudioLatentTools(AudioPatchifier(1, **rates), shape)
+        return AudioLatentTools(AudioPatchifier(1, config.sample_rate, config.mel_hop_length), shape)
 
     def encode(self, scenes: Sequence[Scene], bucket: Bucket) -> tuple[mx.array, mx.array]:
         """Tokens of both streams, (B, T, D) float16; an image's tokens follow those of its clip."""
@@ -146,11 +151,11 @@ class Captions:
     """Captions as token ids.
 
     Args:
-        tokenizer: `tokenizer.json` of the text encoder's folder.
+        tokenizer: folder with `tokenizer.json`.
     """
 
     def __init__(self, tokenizer: Path) -> None:
-        self.tokenizer = Tokenizer.from_file(str(tokenizer))
+        self.tokenizer = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
 
     @property
     def vocab_size(self) -> int:
@@ -185,17 +190,17 @@ class Pool:
         captions: Captions,
         rng: np.random.Generator,
         *,
-        late: Callable[[], bool] = lambda: False,
+        deadline: float = math.inf,
         wordings: int = 6,
     ) -> None:
-        """Encode the bucket's scenes, or fewer if `late` says before that time is over."""
+        """Encode the bucket's scenes, or fewer if the time is over before (by `time.monotonic`)."""
         self.bucket = bucket
         at_once = max(1, PIXELS_AT_ONCE // (bucket.num_frames * bucket.height * bucket.width))
         video: list[mx.array] = []
         audio: list[mx.array] = []
         texts: list[str] = []
         for first in range(0, bucket.scenes, at_once):
-            if first >= LEAST_SCENES and late():
+            if first >= LEAST_SCENES and time.monotonic() > deadline:
                 break
             scenes = [sample_scene(rng) for _ in range(min(at_once, bucket.scenes - first))]
             tokens = encoders.encode(scenes, bucket)
@@ -250,4 +255,4 @@ def fill(
     start = time.monotonic()
     for number, bucket in enumerate(buckets, start=1):
         deadline = start + seconds * sum(pixels[:number]) / sum(pixels)
-        yield Pool(bucket, encoders, captions, rng, late=lambda end=deadline: time.monotonic() > end)
+        yield Pool(bucket, encoders, captions, rng, deadline=deadline)

@@ -1,6 +1,7 @@
-"""Many clips at once from the network in training: for a look at it, and as the teacher of the distillation."""
+"""Many clips at once from the network in training: to look at it, and as the teacher of the distillation."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -31,6 +32,9 @@ def stepper(network: Diffusion, negative: Contexts | None = None, guidance: floa
     """
     guided = negative is not None and guidance != 1.0
 
+    def guide(on: mx.array, off: mx.array) -> mx.array:
+        return off + guidance * (on - off)
+
     @compiled
     def step(
         state: State, level: mx.array, delta: mx.array, contexts: Contexts, tables: Tables
@@ -49,9 +53,9 @@ def stepper(network: Diffusion, negative: Contexts | None = None, guidance: floa
         )
         if guided:
             pairs = [mx.split(v.astype(mx.float32), 2) for v in velocities]
-            velocities = tuple(off + guidance * (on - off) for on, off in pairs)
-        moved = [x + delta * v for x, v in zip(state[:2], velocities, strict=True)]
-        return mx.where(state.fixed, state.video, moved[0]), moved[1]
+            velocities = guide(*pairs[0]), guide(*pairs[1])
+        moved = state.video + delta * velocities[0]
+        return mx.where(state.fixed, state.video, moved), state.audio + delta * velocities[1]
 
     def call(state: State, sigma: float, after: float, contexts: Contexts, tables: Tables) -> State:
         level = sinusoids(np.array([sigma]))
@@ -64,7 +68,7 @@ def stepper(network: Diffusion, negative: Contexts | None = None, guidance: floa
 
 def denoise(step: Step, state: State, sigmas: Sequence[float], contexts: Contexts, tables: Tables) -> State:
     """All steps of a schedule."""
-    for sigma, after in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, after in pairwise(sigmas):
         state = step(state, sigma, after, contexts, tables)
     return state
 

@@ -1,93 +1,46 @@
 """The diffusion model: text encoder, connectors and audio-video transformer, trained together from nothing.
 
     python -m ltx_pocket.train.transformer --out runs/transformer --minutes 12 \\
+        --tokenizer runs/gemma \\
         --video-vae runs/video_vae/video_vae.safetensors --audio-vae runs/audio_vae/audio_vae.safetensors
 
 A rectified flow (arXiv 2209.03003): tokens x = (1 - sigma) x0 + sigma noise, the network predicts noise - x0.
-Writes `diffusion.safetensors` (moving average, bfloat16), the state to go on from, `log.jsonl` and `samples.png`.
-A run may cover a part of the schedule: `--to 0.5`, and another one with `--resume` the rest.
+Writes `diffusion.safetensors` (moving average, bfloat16), the state to go on from, `log.jsonl` and samples.
+A run may cover a part of the schedule: `--to 0.5`, and another one with `--resume` the rest. Each of them
+encodes scenes of its own.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, cast
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import numpy as np
-from ltx_core.schedulers import BASE_SHIFT_ANCHOR, MAX_SHIFT_ANCHOR, LTX2Scheduler
+from ltx_core.schedulers import LTX2Scheduler
 from ltx_pipelines.defaults import NEGATIVE_PROMPT
-from mlx.utils import tree_flatten, tree_map
+from mlx.utils import tree_map
 
 from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_section
+from ltx_pocket.train.batches import Batch, Data, flattened
 from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
-from ltx_pocket.train.diffusion import Contexts, Diffusion, Flat, Stream, Tables, sinusoids
+from ltx_pocket.train.diffusion import Contexts, Diffusion, Flat, Stream, Tables
 from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
 from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, save_state
 from ltx_pocket.world import HELD_OUT_SEED
 
-IMAGE = 0.25
-"""Part of the clips that start from a given first frame."""
-
-DROPPED = 0.1
-"""Part of the clips without their caption: half of them with none, half with the official negative prompt."""
-
-FROZEN = 0.03
-"""Part of the clips whose sound is given, and of those whose pictures are."""
-
 AUDIO_WEIGHT = 0.5
 RESERVE = 30.0
 """Seconds at the end for files and samples."""
 
 
-class Batch(NamedTuple):
-    """Inputs of a training step.
-
-    Attributes:
-        video, audio: clean tokens (B, T, D).
-        fixed: (B, T, 1) bool, video tokens that are given.
-        video_sigma, audio_sigma: (B,) noise levels, 0 for a stream that is given.
-        video_level, audio_level: `sinusoids` of them.
-        ids, lengths: captions.
-        unprompted: (B,) bool, clips with the negative contexts in place of their caption's.
-        negative_video, negative_audio: (1, 128, width).
-        key: of the noise.
-        tables: rotations.
-    """
-
-    video: mx.array
-    audio: mx.array
-    fixed: mx.array
-    video_sigma: mx.array
-    audio_sigma: mx.array
-    video_level: mx.array
-    audio_level: mx.array
-    ids: mx.array
-    lengths: mx.array
-    unprompted: mx.array
-    negative_video: mx.array
-    negative_audio: mx.array
-    key: mx.array
-    tables: Tables
-
-
-def draw_sigmas(rng: np.random.Generator, size: int, tokens: int) -> np.ndarray:
-    """Noise levels (size,): logit-normal, shifted by the number of tokens as the schedule of generation is
-    (`LTX2Scheduler`), and one in five uniform, so that no level is rare."""
-    slope = (2.05 - 0.95) / (MAX_SHIFT_ANCHOR - BASE_SHIFT_ANCHOR)
-    shift = 0.95 + slope * (tokens - BASE_SHIFT_ANCHOR)
-    shifted = 1 / (1 + np.exp(-(shift + rng.standard_normal(size))))
-    return np.where(rng.random(size) < 0.2, rng.uniform(0.001, 1, size), shifted).astype(np.float32)
-
-
 def flow_loss(
     velocity: mx.array, clean: mx.array, noise: mx.array, counts: mx.array, given: mx.array
 ) -> mx.array:
-    """Mean squared error of the velocity over the tokens that count, mean over clips whose stream is not given.
+    """Mean squared error of the velocity over tokens that count, and over clips whose stream is not given.
 
     Args:
         counts: (B, T, 1), 1 for tokens to be made.
@@ -104,7 +57,7 @@ def make_loss(flat: Flat) -> Loss:
 
     def loss(*arrays: mx.array) -> tuple[mx.array, Metrics]:
         fields = len(Batch._fields) - 1
-        batch = Batch(*arrays[:fields], Tables(*arrays[fields:]))
+        batch = Batch._make([*arrays[:fields], Tables._make(arrays[fields:])])
         network = flat.network()
         assert isinstance(network, Diffusion)
         contexts = network.contexts(batch.ids, batch.lengths)
@@ -131,68 +84,6 @@ def make_loss(flat: Flat) -> Loss:
         return video_loss + AUDIO_WEIGHT * audio_loss, {"video": video_loss, "audio": audio_loss}
 
     return loss
-
-
-@dataclass
-class Data:
-    """Draws batches from the pools.
-
-    Attributes:
-        tokens: of both streams in a batch, about; it decides the number of clips.
-        largest: most clips in a batch.
-        negative: contexts of the negative prompt, renewed from time to time.
-    """
-
-    pools: Sequence[Pool]
-    tables: Sequence[Tables]
-    rng: np.random.Generator
-    tokens: int
-    largest: int
-    negative: Contexts
-
-    def size(self, pool: Pool) -> int:
-        """Clips in a batch of a pool."""
-        clip = pool.video.shape[1] + pool.audio.shape[1]
-        return int(np.clip(self.tokens // clip // 8 * 8, 1, self.largest))
-
-    def batch(self, which: int) -> Batch:
-        """A batch of one pool."""
-        pool, rng = self.pools[which], self.rng
-        size = self.size(pool)
-        video, audio, ids, lengths = pool.draw(rng, size)
-        sigma = draw_sigmas(rng, size, pool.clip_tokens)
-        chance = rng.random(size)
-        video_sigma = np.where(chance < FROZEN, 0, sigma).astype(np.float32)
-        audio_sigma = np.where(chance > 1 - FROZEN, 0, sigma).astype(np.float32)
-        dropped = rng.random(size)
-        # No caption is the first token alone.
-        lengths = np.where(dropped < DROPPED / 2, 1, lengths).astype(np.int32)
-        return Batch(
-            video=video,
-            audio=audio,
-            fixed=pool.fixed(rng, size, IMAGE),
-            video_sigma=mx.array(video_sigma),
-            audio_sigma=mx.array(audio_sigma),
-            video_level=sinusoids(video_sigma),
-            audio_level=sinusoids(audio_sigma),
-            ids=mx.array(ids),
-            lengths=mx.array(lengths),
-            unprompted=mx.array((dropped >= DROPPED / 2) & (dropped < DROPPED)),
-            negative_video=self.negative[0],
-            negative_audio=self.negative[1],
-            key=mx.random.key(int(rng.integers(2**62))),
-            tables=self.tables[which],
-        )
-
-    def choose(self, progress: float) -> int:
-        """A pool at random, by the shares of those that take part."""
-        shares = np.array([p.bucket.share * (p.bucket.after <= progress) for p in self.pools])
-        return int(self.rng.choice(len(self.pools), p=shares / shares.sum()))
-
-
-def flattened(batch: Batch) -> tuple[mx.array, ...]:
-    """As `make_loss` takes it."""
-    return (*batch[:-1], *batch.tables)
 
 
 class Negative:
@@ -228,11 +119,12 @@ def main() -> None:
     parser = arguments(__doc__, minutes=12)
     parser.add_argument("--video-vae", type=Path, required=True)
     parser.add_argument("--audio-vae", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json of the text encoder")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--tokens", type=int, default=32768, help="tokens in a batch")
     parser.add_argument("--clips", type=int, default=192, help="most clips in a batch")
     parser.add_argument("--encode-seconds", type=float, default=90, help="time for encoding scenes")
+    parser.add_argument("--start", type=float, help="fraction of the schedule to go on from, if not the last")
     parser.add_argument("--to", type=float, default=1.0, help="fraction of the schedule where to stop")
     parser.add_argument("--moments", action="store_true", help="save the optimiser's moments")
     args = parser.parse_args()
@@ -241,7 +133,7 @@ def main() -> None:
     mx.random.seed(args.seed)
 
     encoders, captions = Encoders(args.video_vae, args.audio_vae), Captions(args.tokenizer)
-    config = {
+    config: dict[str, Any] = {
         "transformer": transformer_section(encoders.video_channels, encoders.audio_features, args.size),
         "gemma": gemma_config(captions.vocab_size, args.size),
         "tokenizer": fingerprint(args.tokenizer),
@@ -254,10 +146,10 @@ def main() -> None:
     start = 0.0
     if args.resume:
         metadata = load_state(trainer, args.resume)
-        start = float(metadata["progress"])
+        start = float(metadata["progress"]) if args.start is None else args.start
         if metadata["tokenizer"] != config["tokenizer"]:
             raise SystemExit("the tokenizer is not the one that the earlier run was trained with")
-    log.event(parameters=sum(value.size for _, value in tree_flatten(network.parameters())), start=start)
+    log.event(parameters=trainer.parameters, start=start)
 
     # Other scenes for every part of the training.
     rng = np.random.default_rng([args.seed, trainer.steps])
@@ -287,7 +179,7 @@ def main() -> None:
             _, metrics = loss(*flattened(check.batch(0)))
             log.event(
                 unseen=BUCKETS[args.size][index].name,
-                **{name: round(value.item(), 5) for name, value in metrics.items()},
+                **{name: round(cast(float, value.item()), 5) for name, value in metrics.items()},
             )
 
     metadata = {"tokenizer": config["tokenizer"]}
@@ -314,7 +206,7 @@ def main() -> None:
     flat.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
     flat.network()
     save_diffusion(args.out / "diffusion.safetensors", network, config, mx.bfloat16)
-    sigmas = LTX2Scheduler().execute(4 if args.size == "tiny" else 24).tolist()
+    sigmas = np.array(LTX2Scheduler().execute(4 if args.size == "tiny" else 24)).tolist()
     step = stepper(network, contexts, guidance=2.0)
     for bucket in BUCKETS[args.size][:2]:
         draw_samples(

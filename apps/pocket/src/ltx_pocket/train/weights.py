@@ -9,9 +9,17 @@ from ltx_loaders import Checkpoint
 from ltx_loaders.checkpoint import read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 from ltx_models.text_encoder import GemmaConfig
-from mlx.utils import tree_flatten, tree_map
+from ltx_models.transformer import LTXModel
+from mlx.utils import tree_map, tree_map_with_path
 
-from ltx_pocket.train.common import Trainer, load_tensors, official_tensors, save_tensors, write_checkpoint
+from ltx_pocket.train.common import (
+    Trainer,
+    flat,
+    load_tensors,
+    official_tensors,
+    save_tensors,
+    write_checkpoint,
+)
 from ltx_pocket.train.diffusion import Diffusion
 
 GEMMA = "text_encoder.model."
@@ -19,8 +27,8 @@ GEMMA = "text_encoder.model."
 
 
 def fingerprint(tokenizer: Path) -> str:
-    """Of a tokenizer.json: weights belong to one vocabulary."""
-    return hashlib.sha256(tokenizer.read_bytes()).hexdigest()[:16]
+    """Of the tokenizer in a folder: weights belong to one vocabulary."""
+    return hashlib.sha256((tokenizer / "tokenizer.json").read_bytes()).hexdigest()[:16]
 
 
 def save_diffusion(path: Path, network: Diffusion, config: dict[str, Any], dtype: mx.Dtype) -> Path:
@@ -31,7 +39,7 @@ def save_diffusion(path: Path, network: Diffusion, config: dict[str, Any], dtype
     """
     tensors = official_tensors("transformer", network.transformer)
     tensors |= official_tensors("embeddings_processor", network.embeddings)
-    tensors |= {GEMMA + name: value for name, value in tree_flatten(network.gemma.parameters())}
+    tensors |= {GEMMA + name: value for name, value in flat(network.gemma.parameters())}
     return write_checkpoint(path, tensors, config, dtype)
 
 
@@ -40,7 +48,9 @@ def load_diffusion(path: Path, dtype: mx.Dtype) -> tuple[Diffusion, dict[str, An
     checkpoint = Checkpoint.open(path)
     config = dict(checkpoint.config)
     network = Diffusion(config["transformer"], config["gemma"])
-    network.transformer = checkpoint.build("transformer", dtype)
+    transformer = checkpoint.build("transformer", dtype)
+    assert isinstance(transformer, LTXModel)
+    network.transformer = transformer
     gemma = GemmaConfig.from_config(config["gemma"])
     processor = checkpoint.build("embeddings_processor", dtype, gemma=gemma)
     network.embeddings.update(processor.parameters())
@@ -59,12 +69,12 @@ def save_state(trainer: Trainer, folder: Path, metadata: dict[str, str], moments
             new ones.
     """
     drift = tree_map(lambda e, p: (e - p).astype(mx.bfloat16), trainer.ema, trainer.params)
-    tensors = dict(tree_flatten({"params": trainer.params, "drift": drift}))
+    tensors = dict(flat({"params": trainer.params, "drift": drift}))
     save_tensors(folder, "state", tensors, {**metadata, "steps": str(trainer.steps)})
     if moments:
         state = {
             name: value.astype(mx.bfloat16) if value.ndim else value
-            for name, value in tree_flatten(trainer.optimizer.state)
+            for name, value in flat(trainer.optimizer.state)
         }
         save_tensors(folder, "moments", state)
 
@@ -77,7 +87,7 @@ def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
         ValueError: the state is that of another network.
     """
     tensors, metadata = load_tensors(folder, "state")
-    wanted = {name: value.shape for name, value in tree_flatten({"params": trainer.params})}
+    wanted = {name: value.shape for name, value in flat({"params": trainer.params})}
     found = {name: value.shape for name, value in tensors.items() if name.startswith("params")}
     if wanted != found:
         raise ValueError(f"the state in {folder} belongs to a network of another size")
@@ -89,14 +99,9 @@ def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
     trainer.ema.update(tree_map(lambda p, d: p + d.astype(mx.float32), trainer.params, restored("drift")))
     if any(folder.glob("moments-*.safetensors")):
         saved, _ = load_tensors(folder, "moments")
-        trainer.optimizer.state = tree_map_named(trainer.optimizer.state, saved)
+        trainer.optimizer.state = tree_map_with_path(
+            lambda name, old: saved[name].astype(old.dtype), trainer.optimizer.state
+        )
     trainer.steps = int(metadata["steps"])
     trainer._compile()
     return metadata
-
-
-def tree_map_named(tree: Any, values: dict[str, mx.array]) -> Any:
-    """The tree with the values of those names, in its own dtypes."""
-    from mlx.utils import tree_map_with_path
-
-    return tree_map_with_path(lambda name, old: values[name].astype(old.dtype), tree)

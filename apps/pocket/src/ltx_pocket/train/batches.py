@@ -1,0 +1,123 @@
+"""Batches for the training of the transformer: clips, captions, noise levels, and what is given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import mlx.core as mx
+import numpy as np
+from ltx_core.schedulers import BASE_SHIFT_ANCHOR, MAX_SHIFT_ANCHOR
+
+from ltx_pocket.train.diffusion import Contexts, Tables, sinusoids
+from ltx_pocket.train.latents import Pool
+
+IMAGE = 0.25
+"""Part of the clips that start from a given first frame."""
+
+DROPPED = 0.1
+"""Part of the clips without their caption: half of them with none, half with the official negative prompt."""
+
+FROZEN = 0.03
+"""Part of the clips whose sound is given, and of those whose pictures are."""
+
+
+class Batch(NamedTuple):
+    """Inputs of a training step.
+
+    Attributes:
+        video, audio: clean tokens (B, T, D).
+        fixed: (B, T, 1) bool, video tokens that are given.
+        video_sigma, audio_sigma: (B,) noise levels, 0 for a stream that is given.
+        video_level, audio_level: `sinusoids` of them.
+        ids, lengths: captions.
+        unprompted: (B,) bool, clips with the negative contexts in place of their caption's.
+        negative_video, negative_audio: (1, 128, width).
+        key: of the noise.
+        tables: rotations.
+    """
+
+    video: mx.array
+    audio: mx.array
+    fixed: mx.array
+    video_sigma: mx.array
+    audio_sigma: mx.array
+    video_level: mx.array
+    audio_level: mx.array
+    ids: mx.array
+    lengths: mx.array
+    unprompted: mx.array
+    negative_video: mx.array
+    negative_audio: mx.array
+    key: mx.array
+    tables: Tables
+
+
+def draw_sigmas(rng: np.random.Generator, size: int, tokens: int) -> np.ndarray:
+    """Noise levels (size,): logit-normal, shifted by the number of tokens as the schedule of generation is
+    (`LTX2Scheduler`), and one in five uniform, so that no level is rare."""
+    slope = (2.05 - 0.95) / (MAX_SHIFT_ANCHOR - BASE_SHIFT_ANCHOR)
+    shift = 0.95 + slope * (tokens - BASE_SHIFT_ANCHOR)
+    shifted = 1 / (1 + np.exp(-(shift + rng.standard_normal(size))))
+    return np.where(rng.random(size) < 0.2, rng.uniform(0.001, 1, size), shifted).astype(np.float32)
+
+
+@dataclass
+class Data:
+    """Draws batches from the pools.
+
+    Attributes:
+        tokens: of both streams in a batch, about; it decides the number of clips.
+        largest: most clips in a batch.
+        negative: contexts of the negative prompt, renewed from time to time.
+    """
+
+    pools: Sequence[Pool]
+    tables: Sequence[Tables]
+    rng: np.random.Generator
+    tokens: int
+    largest: int
+    negative: Contexts
+
+    def size(self, pool: Pool) -> int:
+        """Clips in a batch of a pool."""
+        clip = pool.video.shape[1] + pool.audio.shape[1]
+        return int(np.clip(self.tokens // clip // 8 * 8, 1, self.largest))
+
+    def batch(self, which: int) -> Batch:
+        """A batch of one pool."""
+        pool, rng = self.pools[which], self.rng
+        size = self.size(pool)
+        video, audio, ids, lengths = pool.draw(rng, size)
+        sigma = draw_sigmas(rng, size, pool.clip_tokens)
+        chance = rng.random(size)
+        video_sigma = np.where(chance < FROZEN, 0, sigma).astype(np.float32)
+        audio_sigma = np.where(chance > 1 - FROZEN, 0, sigma).astype(np.float32)
+        dropped = rng.random(size)
+        # No caption is the first token alone.
+        lengths = np.where(dropped < DROPPED / 2, 1, lengths).astype(np.int32)
+        return Batch(
+            video=video,
+            audio=audio,
+            fixed=pool.fixed(rng, size, IMAGE),
+            video_sigma=mx.array(video_sigma),
+            audio_sigma=mx.array(audio_sigma),
+            video_level=sinusoids(video_sigma),
+            audio_level=sinusoids(audio_sigma),
+            ids=mx.array(ids),
+            lengths=mx.array(lengths),
+            unprompted=mx.array((dropped >= DROPPED / 2) & (dropped < DROPPED)),
+            negative_video=self.negative[0],
+            negative_audio=self.negative[1],
+            key=mx.random.key(int(rng.integers(2**62))),
+            tables=self.tables[which],
+        )
+
+    def choose(self, progress: float) -> int:
+        """A pool at random, by the shares of those that take part."""
+        shares = np.array([p.bucket.share * (p.bucket.after <= progress) for p in self.pools])
+        return int(self.rng.choice(len(self.pools), p=shares / shares.sum()))
+
+
+def flattened(batch: Batch) -> tuple[mx.array, ...]:
+    """As `make_loss` takes it."""
+    return (*batch[:-1], *batch.tables)

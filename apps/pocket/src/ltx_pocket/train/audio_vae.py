@@ -147,7 +147,8 @@ def main() -> None:
     vae, processor = AudioVAE(config), AudioProcessor.from_config(config)
     scenes = Scenes(args.seed, 64 if tiny else 30_000)
     log = Log(args.out, clock)
-    trainer = Trainer(vae, make_loss(vae), weight_decay=1e-3)
+    # float32: spectrograms of -11.5 to 3 need more digits than bfloat16 has.
+    trainer = Trainer(vae, make_loss(vae), dtype=mx.float32, weight_decay=1e-3)
     if args.resume:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters)

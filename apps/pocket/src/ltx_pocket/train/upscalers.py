@@ -36,6 +36,9 @@ from ltx_pocket.train.data import Scenes, batches, clips, held_out
 from ltx_pocket.train.samples import psnr, write_grid
 from ltx_pocket.world import SceneBatch
 
+NAMING = KeyMap({"": ""})
+"""An upscaler's file has the network's own names."""
+
 NAMES = {"space": "spatial_upscaler", "time": "temporal_upscaler"}
 
 
@@ -156,7 +159,7 @@ def main() -> None:
         trainer.install()
         # What is measured is what is shipped: weights rounded to bfloat16.
         upscaler.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(mx.float32), upscaler.parameters()))
-        tensors = official_tensors(KeyMap({"": ""}), upscaler)
+        tensors = official_tensors(NAMING, upscaler)
         write_checkpoint(args.out / f"{name}.safetensors", tensors, section, mx.bfloat16)
         picture = args.out / f"{name}.png"
         numbers = evaluate(picture, upscaler, pairs, 4 if tiny else 48, batch, frames, edge)

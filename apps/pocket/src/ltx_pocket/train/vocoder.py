@@ -90,6 +90,18 @@ def make_loss(vocoder: VocoderWithBWE, waveform_weight: float = 5.0) -> Loss:
     return loss
 
 
+def initialize(vocoder: VocoderWithBWE) -> None:
+    """Make the first layers take log-mels (about -8 +- 3) to numbers around 0, and the last ones start quietly.
+
+    Otherwise the first steps are lost: periodic activations of large numbers have chaotic gradients.
+    """
+    for generator in (vocoder.vocoder, vocoder.bwe_generator):
+        first, last = generator.conv_pre, generator.conv_post
+        first.weight = first.weight / 3
+        first.bias = 8 * first.weight.sum(axis=(1, 2))
+        last.weight = last.weight / 10
+
+
 def extend(vocoder: VocoderWithBWE, low: mx.array) -> mx.array:
     """The second half of the vocoder's call: (B, 2, samples) at 16 kHz to 48 kHz."""
     return mx.clip(vocoder.bwe_generator(vocoder.mel_stft(low)) + vocoder.resample(low), -1.0, 1.0)
@@ -167,7 +179,7 @@ def main() -> None:
         "--audio-vae", type=Path, help="audio_vae.safetensors; without it only true spectrograms"
     )
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
     args = parser.parse_args()
     clock = Clock(args.minutes)
     mx.random.seed(args.seed)
@@ -178,6 +190,7 @@ def main() -> None:
     vocoder = build_vocoder(VocoderConfig.from_config(section))
     assert isinstance(vocoder, VocoderWithBWE)
     set_buffers(vocoder)
+    initialize(vocoder)
     processor = AudioProcessor(configs.SAMPLE_RATE, configs.MEL_BINS, configs.MEL_HOP, 1024)
     pairs = Pairs(Checkpoint.open(args.audio_vae) if args.audio_vae else None, processor, latents)
     scenes = Scenes(args.seed, 64 if tiny else 30_000)

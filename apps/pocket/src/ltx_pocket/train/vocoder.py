@@ -91,7 +91,7 @@ def make_loss(vocoder: VocoderWithBWE, waveform_weight: float = 5.0) -> Loss:
 
 
 def initialize(vocoder: VocoderWithBWE) -> None:
-    """Make the first layers take log-mels (about -8 +- 3) to numbers around 0, and the last ones start quietly.
+    """Make the first layers take log-mels (about -8 +- 3) to numbers around 0; the last ones start quietly.
 
     Otherwise the first steps are lost: periodic activations of large numbers have chaotic gradients.
     """

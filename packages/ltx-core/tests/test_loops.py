@@ -300,3 +300,20 @@ def test_run_needs_a_step() -> None:
 def test_schedules_may_be_arrays() -> None:
     values = [1.0, 0.5, 0.0]
     assert as_schedule(mx.array(values)) == as_schedule(np.array(values)) == as_schedule(values) == values
+
+
+@every_loop
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 99), scale=st.sampled_from([1.0, 0.909375, 0.3]))
+def test_a_denoise_mask_of_ones_gives_the_unconditioned_result(loop: Loop, seed: int, scale: float) -> None:
+    """Bit for bit, noise included: what the clean latent would be does not matter."""
+
+    def result(clean: mx.array) -> mx.array:
+        state = _state(_normal(seed, 1, 5, 3), mx.ones((1, 5, 1)), clean)
+        noised = core.GaussianNoiser(_noise(seed))(state, scale)
+        denoiser: Denoiser = lambda video, audio, sigmas, index: (0.5 * video.latent, None)  # noqa: E731
+        final, _ = core.run(loop(_line(4), noised, None, denoiser))
+        assert final is not None
+        return final.latent
+
+    np.testing.assert_array_equal(result(_normal(seed + 1, 1, 5, 3)), result(mx.zeros((1, 5, 3))))

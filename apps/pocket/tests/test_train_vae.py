@@ -97,7 +97,7 @@ def test_the_pocket_sizes() -> None:
     for axis in ("space", "time"):
         upscaler = LatentUpsampler(LatentUpsamplerConfig.from_config(configs.upscaler(axis)))
         assert upscaler.config.in_channels == configs.LATENT_CHANNELS
-        assert count(upscaler) < 0.8e6
+        assert count(upscaler) < 0.4e6
 
 
 def test_video_vae_learns_and_goes_on(tmp_path: Path) -> None:

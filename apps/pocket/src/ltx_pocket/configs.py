@@ -162,9 +162,9 @@ def upscaler(axis: str, size: str = "pocket") -> Section:
     return {
         "_class_name": "LatentUpsampler",
         "in_channels": 16 if tiny else LATENT_CHANNELS,
-        # Its normalisation has 32 groups; with one channel in each it would forget every constant colour.
-        "mid_channels": 32 if tiny else 64,
-        "num_blocks_per_stage": 1,
+        # Normalised in 32 groups, so 32 is the least; twice as many brought no smaller errors.
+        "mid_channels": 32,
+        "num_blocks_per_stage": 1 if tiny else 2,
         "dims": 3,
         "spatial_upsample": axis == "space",
         "temporal_upsample": axis == "time",

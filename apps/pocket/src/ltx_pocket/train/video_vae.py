@@ -1,4 +1,4 @@
-"""The video VAE: pixels to 32 numbers for every 32 x 32 pixels of 8 frames, and back.
+"""The video VAE: pixels to 64 numbers for every 32 x 32 pixels of 8 frames, and back.
 
     python -m ltx_pocket.train.video_vae --out runs/video_vae --minutes 8
 
@@ -91,7 +91,7 @@ def shapes(fraction: float, rng: np.random.Generator, native: Shape) -> Shape:
     small = (3 * batch, frames // 16 * 8 + 1, edge // 2)
     large = (max(1, batch // 4), frames, edge * 3 // 2)
     chance = rng.random()
-    if fraction < 0.4:
+    if fraction < 0.5:
         return small
     if fraction > 0.6 and chance < 0.1:
         return large
@@ -155,7 +155,7 @@ def draw_samples(path: Path, vae: VideoVAE, shape: Shape, rows: int = 6) -> None
 
 def main() -> None:
     parser = arguments(__doc__, minutes=8)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument(
         "--batch", type=int, default=8, help="native clips in a batch; smaller ones: three times"
     )

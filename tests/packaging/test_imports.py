@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ORDER = ["ltx_core", "ltx_models", "ltx_loaders", "ltx_pipelines", "ltx_cli"]
+ORDER = ["ltx_core", "ltx_models", "ltx_loaders", "ltx_pipelines", "ltx_pocket", "ltx_cli"]
 SOURCES = {
     **{name: ROOT / "packages" / name.replace("_", "-") / "src" / name for name in ORDER[:4]},
+    "ltx_pocket": ROOT / "apps" / "pocket" / "src" / "ltx_pocket",
     "ltx_cli": ROOT / "apps" / "cli" / "src" / "ltx_cli",
 }
 THIRD_PARTY = {
@@ -17,6 +18,7 @@ THIRD_PARTY = {
     "ltx_models": {"mlx", "mlx_lm", "numpy"},
     "ltx_loaders": {"mlx", "numpy", "safetensors", "huggingface_hub"},
     "ltx_pipelines": {"mlx", "numpy", "transformers", "imageio_ffmpeg", "PIL"},
+    "ltx_pocket": {"mlx", "numpy", "PIL", "tokenizers"},
     "ltx_cli": {"typer", "rich"},
 }
 

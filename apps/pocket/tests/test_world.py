@@ -178,7 +178,7 @@ def test_sound_has_the_asked_length_and_range() -> None:
     assert not sounds([scene()]).any()
 
 
-@pytest.mark.parametrize(("sound", "hertz"), [("low", 160), ("middle", 440), ("high", 1200)])
+@pytest.mark.parametrize(("sound", "hertz"), [("low", 200), ("middle", 500), ("high", 1200)])
 def test_tones_have_their_pitch(sound: str, hertz: float) -> None:
     left = sounds([scene(sound=sound)])[0, 0]
     assert abs(int(np.abs(np.fft.rfft(left * np.hanning(len(left)))).argmax()) - hertz) <= 2

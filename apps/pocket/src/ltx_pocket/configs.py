@@ -11,8 +11,8 @@ Section = dict[str, Any]
 WIDTH, HEIGHT, NUM_FRAMES, FRAME_RATE = 256, 256, 33, 16.0
 """The native clip."""
 
-LATENT_CHANNELS = 32
-"""Of the video latent: a compression of 32 x 32 x 8 pixels x 3 to 32 numbers."""
+LATENT_CHANNELS = 64
+"""Of the video latent: a compression of 32 x 32 x 8 pixels x 3 to 64 numbers."""
 
 
 def _blocks(suffix: str, *layers: int, multipliers: tuple[int, int, int, int]) -> list[list[Any]]:
@@ -57,7 +57,7 @@ def video_vae(size: str = "pocket") -> Section:
         "encoder_blocks": (
             _blocks("_res", 0, 0, 0, 0, 1, multipliers=(1, 1, 1, 1))
             if tiny
-            else _blocks("_res", 1, 1, 1, 1, 1, multipliers=(2, 1, 1, 1))
+            else _blocks("_res", 0, 1, 1, 1, 2, multipliers=(1, 1, 1, 1))
         ),
         # Listed in the encoder's order, run from the last to the first.
         "decoder_blocks": (

@@ -51,13 +51,12 @@ class Thing:
 class Scene:
     """One or two things on a background, with a sound that belongs to the first thing.
 
-    pitch multiplies the frequencies of tones and pulses; seed chooses the noise.
+    seed chooses the noise.
     """
 
     things: tuple[Thing, ...]
     background: str
     sound: str
-    pitch: float = 1.0
     seed: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +84,6 @@ class SceneBatch(NamedTuple):
     phase: mx.array
     background: mx.array
     sound: mx.array
-    pitch: mx.array
     seed: mx.array
 
 
@@ -114,7 +112,6 @@ def pack(scenes: Sequence[Scene]) -> SceneBatch:
         phase=numbers("phase"),
         background=mx.array([BACKGROUNDS.index(scene.background) for scene in scenes], mx.int32),
         sound=mx.array([SOUNDS.index(scene.sound) for scene in scenes], mx.int32),
-        pitch=mx.array([scene.pitch for scene in scenes], mx.float32),
         seed=mx.array([scene.seed for scene in scenes], mx.int32),
     )
 
@@ -197,7 +194,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         second = Thing(shape, colour, size, second_motion, **spot)
         things = _apart(first, second, first_leads=bool(rng.random() < 0.5))
     sound = _sample_sound(rng, motion, background)
-    return Scene(things, background, sound, _between(rng, 0.95, 1.05), int(rng.integers(2**16)))
+    return Scene(things, background, sound, int(rng.integers(2**16)))
 
 
 def _apart(first: Thing, second: Thing, first_leads: bool) -> tuple[Thing, Thing]:

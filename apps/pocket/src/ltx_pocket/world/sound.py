@@ -1,4 +1,4 @@
-"""Scenes to stereo sound: tones, sweeps, pulses in time with the bounce, noise of rain and sea."""
+"""Scenes to stereo sound: tones, scales, pulses in time with the bounce, noise of rain and sea."""
 
 import math
 
@@ -8,6 +8,7 @@ from ltx_pocket.world.motion import pose
 from ltx_pocket.world.scene import SceneBatch
 from ltx_pocket.world.vocabulary import (
     BACKGROUNDS,
+    HERTZ_STEP,
     PULSE_HERTZ,
     SOUNDS,
     SWEEP_HERTZ,
@@ -50,9 +51,9 @@ def synthesize(batch: SceneBatch, seconds: float, sampling_rate: int) -> mx.arra
     """
     samples = round(seconds * sampling_rate)
     time = (mx.arange(samples).astype(mx.float32) / sampling_rate)[None, :]
-    sound, pitch, seed = batch.sound[:, None], batch.pitch[:, None], batch.seed[:, None]
+    sound, seed = batch.sound[:, None], batch.seed[:, None]
     result = mx.zeros((sound.shape[0], samples))
-    for name, signal in _signals(batch, time, pitch, seed).items():
+    for name, signal in _signals(batch, time, seed).items():
         result = mx.where(sound == SOUNDS.index(name), signal, result)
     result = result * mx.minimum(time / 0.03, 1.0)  # no click at the start
     now = pose(batch, 0, time[0])
@@ -61,18 +62,28 @@ def synthesize(batch: SceneBatch, seconds: float, sampling_rate: int) -> mx.arra
     return mx.stack([result * left, result * right], axis=1)
 
 
-def _signals(batch: SceneBatch, time: mx.array, pitch: mx.array, seed: mx.array) -> dict[str, mx.array]:
+def _steps(time: mx.array, hertz: mx.array) -> mx.array:
+    """A scale: the steady tones nearest to a pitch that glides, with short cross-fades between them."""
+    step = mx.maximum(hertz / HERTZ_STEP, 1.0)
+    below = mx.floor(step)
+    share = mx.clip((step - below - 0.5) * 6 + 0.5, 0, 1)
+    share = share * share * (3 - 2 * share)
+    cycles = time * HERTZ_STEP
+    return _voice(cycles * below) * (1 - share) + _voice(cycles * (below + 1)) * share
+
+
+def _signals(batch: SceneBatch, time: mx.array, seed: mx.array) -> dict[str, mx.array]:
     """Every kind of sound but silence, (B, samples)."""
-    signals = {name: 0.45 * _voice(time * hertz * pitch) for name, hertz in TONE_HERTZ.items()}
+    signals = {name: 0.45 * _voice(time * hertz) for name, hertz in TONE_HERTZ.items()}
     for name, hertz in SWEEP_HERTZ.items():
         rate = SWEEP_OCTAVES[name] * math.log(2)
-        signals[name] = 0.45 * _voice((mx.exp(time * rate) - 1) * (hertz / rate) * pitch)
+        signals[name] = 0.45 * _steps(time, hertz * mx.exp(time * rate))
 
     period, phase = batch.period[:, :1], batch.phase[:, :1]
     cycles = time / period + phase
     since = (cycles - mx.floor(cycles)) * period
     strike = mx.minimum(since / 0.004, 1.0) * mx.exp(since * (-1 / 0.09)) * (cycles >= 1)
-    signals["pulse"] = 0.8 * strike * _voice(since * PULSE_HERTZ * pitch)
+    signals["pulse"] = 0.8 * strike * _voice(time * PULSE_HERTZ)
 
     swell = 0.65 + 0.35 * mx.sin(2 * math.pi * (time - 0.25))
     sea = swell * (0.55 * _noise(time, 1400, seed) + 0.25 * _noise(time, 5200, seed + 7))

@@ -30,8 +30,11 @@ SIZE_RADIUS: dict[str, float] = {"small": 0.12, "medium": 0.17, "big": 0.235}
 # Turning these changes nothing that an eye could see.
 ROUND_SHAPES = ("circle", "ring")
 
-# Hertz of the steady tones; the first frequency of the sweeps, and their octaves a second.
-TONE_HERTZ: dict[str, float] = {"low": 160.0, "middle": 440.0, "high": 1200.0}
-SWEEP_HERTZ: dict[str, float] = {"rising": 260.0, "falling": 900.0}
+# Hertz. All of them, and all notes of the sweeps, are multiples of HERTZ_STEP: a vocoder makes sound from a
+# spectrogram with a frame every 10 ms, without phases, so what is steady can only repeat every 10 ms.
+HERTZ_STEP = 100.0
+TONE_HERTZ: dict[str, float] = {"low": 200.0, "middle": 500.0, "high": 1200.0}
+# Where the sweeps begin, and their octaves a second.
+SWEEP_HERTZ: dict[str, float] = {"rising": 300.0, "falling": 1000.0}
 SWEEP_OCTAVES: dict[str, float] = {"rising": 0.75, "falling": -0.75}
-PULSE_HERTZ = 320.0
+PULSE_HERTZ = 300.0

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ltx_core.errors import ShapeError
+from ltx_models.transformer import attention
 from ltx_models.transformer.adaln import (
     AdaLayerNormSingle,
     DistinctTimesteps,
@@ -234,3 +235,16 @@ def test_cache_keys_by_identity_and_lets_go() -> None:
     for array in kept:
         cache.get("kind", array, lambda: compute("new"))
     assert len(cache) == 2
+
+
+@pytest.mark.parametrize("mask", [None, "rows", "one row"])
+@pytest.mark.parametrize("limit", [1, 50, 97])
+def test_attention_in_blocks_is_attention(
+    mask: str | None, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few scores may exist at a time on a CPU."""
+    queries, keys, values = (mx.random.normal((2, 3, 7, 4), key=mx.random.key(n)) for n in range(3))
+    bias = None if mask is None else mx.random.normal((2, 1, 7 if mask == "rows" else 1, 7))
+    whole = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=0.5, mask=bias)
+    monkeypatch.setattr(attention, "MAX_CPU_SCORES", limit)
+    np.testing.assert_allclose(attention.attend(queries, keys, values, 0.5, bias), whole, atol=1e-6)

@@ -2,10 +2,38 @@
 
 import mlx.core as mx
 import mlx.nn as nn
+from ltx_core.device import backend
 
 from ltx_models.transformer.rope import FreqsCis, LTXRopeType, apply_rotary_emb
 
 KeysValues = tuple[mx.array, mx.array]
+
+# Attention scores that may exist at a time on a CPU, where MLX makes all of them: 256 MB in float32.
+MAX_CPU_SCORES = 2**26
+
+
+def attend(
+    queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: mx.array | None = None
+) -> mx.array:
+    """Softmax(queries keys^T scale + mask) values; all (B, heads, T, head size), the mask (B, 1, Tq | 1, Tk).
+
+    On GPUs one fused kernel. On CPUs in blocks of queries, so that memory grows with the number of tokens and
+    not with its square; every row is computed as it would be at once.
+    """
+    batch, heads, length, _ = queries.shape
+    rows = length
+    if backend() == "cpu":
+        rows = max(1, MAX_CPU_SCORES // (batch * heads * keys.shape[2]))
+    blocks = []
+    for start in range(0, length, rows):
+        part = mask
+        if mask is not None and mask.shape[-2] != 1:
+            part = mask[..., start : start + rows, :]
+        block = queries[:, :, start : start + rows]
+        blocks.append(mx.fast.scaled_dot_product_attention(block, keys, values, scale=scale, mask=part))
+        if rows < length:
+            mx.eval(blocks[-1])
+    return blocks[0] if len(blocks) == 1 else mx.concatenate(blocks, axis=2)
 
 
 class Attention(nn.Module):
@@ -94,7 +122,7 @@ class Attention(nn.Module):
             queries = self._split_heads(self.q_norm(self.to_q(x)))
             if pe is not None:
                 queries = apply_rotary_emb(queries, pe, self.rope_type)
-            heads = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=self.scale, mask=mask)
+            heads = attend(queries, keys, values, self.scale, mask)
             if perturbation_mask is not None:
                 keep = perturbation_mask[..., None]
                 heads = heads * keep + values * (1 - keep)

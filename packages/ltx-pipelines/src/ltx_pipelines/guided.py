@@ -34,6 +34,11 @@ STACK_BELOW_TOKENS = 1024
 MAX_PASSES = 4
 
 
+def guided_steps(steps: int | None, models: ModelSource) -> int:
+    """The denoising steps asked for, or those of the model's generation."""
+    return steps or defaults_for(models.model_version).num_inference_steps
+
+
 def guided_plan(config: ClipConfig, models: ModelSource, steps: int, passes: str) -> list[StagePlan]:
     """The stages of a guided one-stage pipeline."""
     size = f"{config.width}x{config.height}, {tokens_of(config, models)} tokens"

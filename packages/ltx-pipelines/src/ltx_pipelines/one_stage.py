@@ -10,7 +10,7 @@ from ltx_core.noisers import NoiseFn
 from ltx_pipelines.config import ClipConfig, check_steps
 from ltx_pipelines.defaults import NEGATIVE_PROMPT, defaults_for
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided_latents, guided_plan
+from ltx_pipelines.guided import guided_latents, guided_plan, guided_steps
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import StagePlan
@@ -58,7 +58,9 @@ class OneStagePipeline:
 
     def plan(self, config: OneStageConfig) -> list[StagePlan]:
         """The stages of a run."""
-        return guided_plan(config, self.models, self._steps(config), "up to 4 passes each")
+        return guided_plan(
+            config, self.models, guided_steps(config.num_inference_steps, self.models), "up to 4 passes each"
+        )
 
     def __call__(
         self, config: OneStageConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
@@ -70,16 +72,13 @@ class OneStagePipeline:
             config,
             self.models,
             negative_prompt=config.negative_prompt,
-            steps=self._steps(config),
+            steps=guided_steps(config.num_inference_steps, self.models),
             video=_override(video, config.cfg_scale, config.stg_scale),
             audio=_override(audio, config.audio_cfg_scale, config.stg_scale),
             noise=noise or RandomNoise(config.seed),
             on_step=on_step,
         )
         return finish("one-stage", self.models, config, latents, on_step)
-
-    def _steps(self, config: OneStageConfig) -> int:
-        return config.num_inference_steps or defaults_for(self.models.model_version).num_inference_steps
 
 
 def create_one_stage_pipeline(

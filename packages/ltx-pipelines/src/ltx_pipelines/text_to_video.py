@@ -8,9 +8,9 @@ from ltx_core import MultiModalGuiderParams, RandomNoise
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
-from ltx_pipelines.defaults import NEGATIVE_PROMPT, defaults_for
+from ltx_pipelines.defaults import NEGATIVE_PROMPT
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided_latents, guided_plan
+from ltx_pipelines.guided import guided_latents, guided_plan, guided_steps
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import StagePlan
@@ -44,7 +44,9 @@ class TextToVideoPipeline:
 
     def plan(self, config: TextToVideoConfig) -> list[StagePlan]:
         """The stages of a run."""
-        return guided_plan(config, self.models, self._steps(config), "2 passes each")
+        return guided_plan(
+            config, self.models, guided_steps(config.num_inference_steps, self.models), "2 passes each"
+        )
 
     def __call__(
         self, config: TextToVideoConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
@@ -60,16 +62,13 @@ class TextToVideoPipeline:
             config,
             self.models,
             negative_prompt=config.negative_prompt,
-            steps=self._steps(config),
+            steps=guided_steps(config.num_inference_steps, self.models),
             video=MultiModalGuiderParams(cfg_scale=config.cfg_scale),
             audio=MultiModalGuiderParams(cfg_scale=config.audio_cfg_scale),
             noise=noise or RandomNoise(config.seed),
             on_step=on_step,
         )
         return finish("text-to-video", self.models, config, latents, on_step)
-
-    def _steps(self, config: TextToVideoConfig) -> int:
-        return config.num_inference_steps or defaults_for(self.models.model_version).num_inference_steps
 
 
 def create_text_to_video_pipeline(

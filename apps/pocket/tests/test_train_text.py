@@ -29,7 +29,7 @@ from ltx_pocket.pack import Parts, pack, write_distilled
 from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.batches import Data, draw_sigmas, flattened
 from ltx_pocket.train.common import Trainer, save_checkpoint, write_checkpoint
-from ltx_pocket.train.diffusion import Diffusion, Flat, Stream, sinusoids
+from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
 from ltx_pocket.train.latents import CAPTION_TOKENS, Bucket, Captions, Encoders, Pool
 from ltx_pocket.train.transformer import Negative, make_loss
 from ltx_pocket.train.weights import load_diffusion, load_state, save_diffusion, save_state
@@ -158,15 +158,6 @@ def test_training_computes_what_generation_does(encoders: Encoders, captions: Ca
         np.testing.assert_allclose(own, other, atol=2e-5 * float(mx.abs(other).max()))
 
 
-def test_flat_weights_are_the_networks_weights(encoders: Encoders, captions: Captions) -> None:
-    network, _ = build(encoders, captions)
-    before = dict(network.gemma.layers[0].self_attn.q_proj.items())["weight"]
-    flat = Flat(network)
-    np.testing.assert_array_equal(flat.network().gemma.layers[0].self_attn.q_proj.weight, before)
-    flat.chunks = [2 * chunk for chunk in flat.chunks]
-    np.testing.assert_array_equal(flat.network().gemma.layers[0].self_attn.q_proj.weight, 2 * before)
-
-
 @given(tokens=st.integers(10, 2000))
 @settings(max_examples=10, deadline=None)
 def test_noise_levels_lie_between_none_and_all(tokens: int) -> None:
@@ -180,29 +171,27 @@ def test_a_few_steps_reduce_the_loss_and_go_on_from_files(
     encoders: Encoders, captions: Captions, tmp_path: Path
 ) -> None:
     network, config = build(encoders, captions)
-    flat = Flat(network)
-    trainer = Trainer(flat, make_loss(flat))
+    trainer = Trainer(network, make_loss(network))
     rng = np.random.default_rng(0)
     pool = Pool(BUCKET, encoders, captions, rng)
     tables = network.tables(encoders.video_tools(BUCKET), encoders.audio_tools(BUCKET))
-    negative = Negative(trainer, flat, captions)
+    negative = Negative(trainer, network, captions)
     data = Data([pool], [tables], rng, 200, 8, negative.contexts())
     batch = flattened(data.batch(0))
     losses = [trainer.step(3e-3, *batch)["loss"].item() for _ in range(6)]
     assert losses[-1] < 0.8 * losses[0]
 
     save_state(trainer, tmp_path, {"progress": "0.5"}, moments=True)
-    again = Trainer(Flat(build(encoders, captions)[0]), make_loss(flat))
+    other = build(encoders, captions)[0]
+    again = Trainer(other, make_loss(other))
     assert load_state(again, tmp_path)["progress"] == "0.5"
     assert again.steps == 6
-    np.testing.assert_array_equal(again.params["chunks"][0], trainer.params["chunks"][0])
-    np.testing.assert_allclose(again.ema["chunks"][0], trainer.ema["chunks"][0], atol=1e-4)
+    np.testing.assert_array_equal(again.weights["now"][0], trainer.weights["now"][0])
+    np.testing.assert_allclose(again.weights["average"][0], trainer.weights["average"][0], atol=1e-4)
     assert again.optimizer.state["step"].item() == 6
 
     trainer.install()
-    save_diffusion(
-        tmp_path / "diffusion.safetensors", flat.network(), {**config, "tokenizer": "?"}, mx.float32
-    )
+    save_diffusion(tmp_path / "diffusion.safetensors", network, {**config, "tokenizer": "?"}, mx.float32)
     loaded, _ = load_diffusion(tmp_path / "diffusion.safetensors", mx.float32)
     ids, lengths = (mx.array(values) for values in captions.encode(["a ball"]))
     for own, other in zip(loaded.contexts(ids, lengths), network.contexts(ids, lengths), strict=True):

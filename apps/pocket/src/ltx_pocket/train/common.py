@@ -8,7 +8,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 from ltx_core.device import backend
 from ltx_loaders.components import COMPONENTS
 from ltx_loaders.weights import KeyMap, conv_axes
-from mlx.utils import tree_flatten, tree_map, tree_map_with_path
+from mlx.utils import tree_flatten, tree_map, tree_map_with_path, tree_unflatten
 
 Metrics = dict[str, mx.array]
 Loss = Callable[..., tuple[mx.array, Metrics]]
@@ -46,6 +46,9 @@ def arguments(description: str | None, *, minutes: float) -> argparse.ArgumentPa
         "--size", choices=("pocket", "tiny"), default="pocket", help="tiny: to try the code out"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--fused", action="store_true", help="compile a step as a whole: fast, after minutes the first time"
+    )
     return parser
 
 
@@ -73,6 +76,56 @@ def warm_cosine(fraction: float, steps: int, peak: float, warmup_steps: int = 10
     return peak * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction))))
 
 
+class Layout:
+    """Where each weight of a network stands in a few long arrays: an optimiser then has a few things to do,
+    not hundreds, each of which would be a kernel of its own.
+
+    Args:
+        tree: arrays by name; only their shapes are kept.
+    """
+
+    CHUNK = 3 * 2**20
+    ALIGNMENT = 64
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        # (name, shape, padding): matrix products want their operands at round addresses.
+        self.chunks: list[list[tuple[str, tuple[int, ...], int]]] = [[]]
+        room = self.CHUNK
+        for name, value in flat(tree):
+            padding = -value.size % self.ALIGNMENT
+            if value.size + padding > room and self.chunks[-1]:
+                self.chunks.append([])
+                room = self.CHUNK
+            room -= value.size + padding
+            self.chunks[-1].append((name, value.shape, padding))
+
+    def join(self, tree: dict[str, Any]) -> list[mx.array]:
+        """The long arrays of a tree, float32."""
+        values = dict(flat(tree))
+        return [
+            mx.concatenate(
+                [
+                    piece
+                    for name, _, padding in chunk
+                    for piece in (values[name].astype(mx.float32).flatten(), mx.zeros(padding))
+                ]
+            )
+            for chunk in self.chunks
+        ]
+
+    def split(self, chunks: Sequence[mx.array]) -> dict[str, Any]:
+        """The tree of long arrays, in their dtype; its gradient is a concatenation."""
+        weights: list[tuple[str, mx.array]] = []
+        for array, names in zip(chunks, self.chunks, strict=True):
+            sizes = [size for _, shape, padding in names for size in (math.prod(shape), padding) if size]
+            pieces = iter(mx.split(array, np.cumsum(sizes)[:-1].tolist()))
+            for name, shape, padding in names:
+                weights.append((name, next(pieces).reshape(shape)))
+                if padding:
+                    next(pieces)
+        return cast(dict[str, Any], tree_unflatten(weights))
+
+
 class Trainer:
     """AdamW with clipped gradients on a network's trainable parameters, and their moving average.
 
@@ -85,6 +138,7 @@ class Trainer:
         dtype: that the network computes in; None: bfloat16 on GPUs, float32 on CPUs.
         ema_decay: of the moving average, lower in the first steps.
         clip: largest norm of the gradient. A step whose gradient is not finite changes nothing.
+        fused: compile a whole step, which takes minutes on GPUs whose kernels are not cached yet.
     """
 
     def __init__(
@@ -97,47 +151,60 @@ class Trainer:
         weight_decay: float = 0.0,
         ema_decay: float = 0.999,
         clip: float = 1.0,
+        fused: bool = True,
     ) -> None:
         self.model = model
         self.loss = loss
         self.dtype = dtype or (mx.float32 if backend() == "cpu" else mx.bfloat16)
         self.ema_decay = ema_decay
         self.clip = clip
+        # On a CPU compilation costs more than it saves.
+        self.fused = fused and backend() != "cpu"
         self.steps = 0
-        self.params = model.trainable_parameters()
-        self.ema = tree_map(mx.array, self.params)
+        self.layout = Layout(model.trainable_parameters())
+        self.weights: dict[str, list[mx.array]] = {"now": self.layout.join(model.trainable_parameters())}
+        self.weights["average"] = [mx.array(chunk) for chunk in self.weights["now"]]
         self.optimizer = optim.AdamW(0.0, betas=list(betas), weight_decay=weight_decay, bias_correction=True)
-        self.optimizer.init(self.params)
+        self.optimizer.init({"chunks": self.weights["now"]})
         self._compile()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The weights as a tree."""
+        return self.layout.split(self.weights["now"])
+
+    @property
+    def ema(self) -> dict[str, Any]:
+        """Their moving average as a tree."""
+        return self.layout.split(self.weights["average"])
 
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(value.size for _, value in flat(self.params))
+        return sum(math.prod(shape) for chunk in self.layout.chunks for _, shape, _ in chunk)
 
     def _compile(self) -> None:
-        self.state = [self.params, self.ema, self.optimizer.state, mx.random.state]
-        # On a CPU compilation costs more than it saves.
+        self.state = [self.weights, self.optimizer.state, mx.random.state]
         self._update = (
-            self._step
-            if backend() == "cpu"
-            else mx.compile(self._step, inputs=self.state, outputs=self.state)
+            mx.compile(self._step, inputs=self.state, outputs=self.state) if self.fused else self._step
         )
 
-    def _forward(self, params: dict[str, Any], *batch: mx.array) -> tuple[mx.array, Metrics]:
-        self.model.update(tree_map(lambda value: value.astype(self.dtype), params))
+    def _forward(self, chunks: list[mx.array], *batch: mx.array) -> tuple[mx.array, Metrics]:
+        self.model.update(self.layout.split([chunk.astype(self.dtype) for chunk in chunks]))
         return self.loss(*batch)
 
     def _step(self, *batch: mx.array) -> Metrics:
-        (loss, metrics), gradients = mx.value_and_grad(self._forward)(self.params, *batch)
-        norm = mx.sqrt(mx.stack([mx.square(g).sum() for _, g in flat(gradients)]).sum())
+        now = self.weights["now"]
+        (loss, metrics), gradients = mx.value_and_grad(self._forward)(now, *batch)
+        norm = mx.sqrt(mx.stack([mx.square(g).sum() for g in gradients]).sum())
         finite = mx.isfinite(norm)
         scale = mx.minimum(1.0, self.clip / (norm + 1e-6))
-        gradients = tree_map(lambda g: mx.where(finite, g * scale, 0.0), gradients)
-        self.params.update(self.optimizer.apply_gradients(gradients, self.params))
+        gradients = [mx.where(finite, g * scale, 0.0) for g in gradients]
+        now = self.optimizer.apply_gradients({"chunks": gradients}, {"chunks": now})["chunks"]
         count = self.optimizer.state["step"].astype(mx.float32)
         decay = mx.minimum(self.ema_decay, (1 + count) / (10 + count))
-        self.ema.update(tree_map(lambda e, p: p + decay * (e - p), self.ema, self.params))
+        average = [p + decay * (e - p) for e, p in zip(self.weights["average"], now, strict=True)]
+        self.weights.update(now=now, average=average)
         return {"loss": loss, **metrics, "gradient": norm}
 
     def step(self, learning_rate: float, *batch: mx.array) -> Metrics:
@@ -151,6 +218,12 @@ class Trainer:
     def install(self, ema: bool = True) -> None:
         """Give the network its weights: the moving average, or those of the last step."""
         self.model.update(tree_map(mx.array, self.ema if ema else self.params))
+
+    def assign(self, params: dict[str, Any], ema: dict[str, Any], steps: int) -> None:
+        """Go on from these weights, this average of them, and this many steps."""
+        self.weights.update(now=self.layout.join(params), average=self.layout.join(ema))
+        self.steps = steps
+        self._compile()
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs: the weights, and in bfloat16 their average and the moments."""
@@ -174,12 +247,11 @@ class Trainer:
                 raise ValueError(f"the state in {folder} belongs to another network: {name} does not fit")
             return found.astype(value.dtype)
 
-        self.params.update(tree_map_with_path(restore, self.params, path="params"))
-        self.ema.update(tree_map_with_path(restore, self.ema, path="ema"))
+        params = tree_map_with_path(restore, self.params, path="params")
+        ema = tree_map_with_path(restore, self.ema, path="ema")
         self.optimizer.state = tree_map_with_path(restore, self.optimizer.state, path="optimizer")
-        self.optimizer.init(self.params)
-        self.steps = int(metadata["steps"])
-        self._compile()
+        self.optimizer.init({"chunks": self.weights["now"]})
+        self.assign(params, ema, int(metadata["steps"]))
 
 
 class Log:

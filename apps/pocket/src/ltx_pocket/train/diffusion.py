@@ -26,10 +26,8 @@ from ltx_models.transformer.adaln import Modulation, get_timestep_embedding
 from ltx_models.transformer.preprocess import CROSS_GATE, cross_rope, self_rope
 from ltx_models.transformer.transformer import PREFIX
 from ltx_models.transformer.transformer_args import CrossModalArgs, TransformerArgs
-from mlx.utils import tree_unflatten
 
 from ltx_pocket.configs_text import MAX_LENGTH
-from ltx_pocket.train.common import flat
 
 Contexts = tuple[mx.array, mx.array]
 
@@ -218,46 +216,3 @@ class Diffusion(nn.Module):
         assert now is not None
         assert sound is not None
         return model.process_output("video", now), model.process_output("audio", sound)
-
-
-class Flat(nn.Module):
-    """A network whose weights stand in a few long arrays: an optimiser then has a few things to do, not 500.
-
-    Attributes:
-        chunks: the weights; only these are parameters of this module.
-    """
-
-    CHUNK = 3 * 2**20
-    ALIGNMENT = 64
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self._network = network
-        self._names: list[list[tuple[str, tuple[int, ...], int]]] = [[]]
-        parts: list[list[mx.array]] = [[]]
-        room = self.CHUNK
-        for name, value in flat(network.parameters()):
-            # Matrix products want their operands at round addresses.
-            padding = -value.size % self.ALIGNMENT
-            if value.size + padding > room and parts[-1]:
-                parts.append([])
-                self._names.append([])
-                room = self.CHUNK
-            room -= value.size + padding
-            self._names[-1].append((name, value.shape, padding))
-            parts[-1] += [value.astype(mx.float32).flatten(), mx.zeros(padding)]
-        self.chunks = [mx.concatenate(chunk) for chunk in parts]
-        mx.eval(self.chunks)
-
-    def network(self) -> nn.Module:
-        """The network, with the weights as they stand in the chunks now."""
-        weights = []
-        for chunk, names in zip(self.chunks, self._names, strict=True):
-            sizes = [size for _, shape, padding in names for size in (int(np.prod(shape)), padding) if size]
-            pieces = iter(mx.split(chunk, np.cumsum(sizes)[:-1].tolist()))
-            for name, shape, padding in names:
-                weights.append((name, next(pieces).reshape(shape)))
-                if padding:
-                    next(pieces)
-        self._network.update(tree_unflatten(weights))
-        return self._network

@@ -25,7 +25,7 @@ from mlx.utils import tree_map
 from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_section
 from ltx_pocket.train.batches import Batch, Data, flattened
 from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
-from ltx_pocket.train.diffusion import Contexts, Diffusion, Flat, Stream, Tables
+from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables
 from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
@@ -52,14 +52,12 @@ def flow_loss(
     return (clip * kept).sum() / mx.maximum(kept.sum(), 1)
 
 
-def make_loss(flat: Flat) -> Loss:
+def make_loss(network: Diffusion) -> Loss:
     """The loss of a batch's arrays."""
 
     def loss(*arrays: mx.array) -> tuple[mx.array, Metrics]:
         fields = len(Batch._fields) - 1
         batch = Batch._make([*arrays[:fields], Tables._make(arrays[fields:])])
-        network = flat.network()
-        assert isinstance(network, Diffusion)
         contexts = network.contexts(batch.ids, batch.lengths)
         negative = batch.negative_video, batch.negative_audio
         video_context, audio_context = (
@@ -89,17 +87,15 @@ def make_loss(flat: Flat) -> Loss:
 class Negative:
     """Contexts of the negative prompt, by the weights as they are: constants of the steps that follow."""
 
-    def __init__(self, trainer: Trainer, flat: Flat, captions: Captions) -> None:
-        self.trainer, self.flat = trainer, flat
+    def __init__(self, trainer: Trainer, network: Diffusion, captions: Captions) -> None:
+        self.trainer, self.network = trainer, network
         ids, lengths = captions.encode([NEGATIVE_PROMPT], MAX_LENGTH)
         self.ids, self.lengths = mx.array(ids), mx.array(lengths)
 
     def contexts(self, ema: bool = False) -> Contexts:
         """Computed now."""
         self.trainer.install(ema)
-        network = self.flat.network()
-        assert isinstance(network, Diffusion)
-        result = network.contexts(self.ids, self.lengths)
+        result = self.network.contexts(self.ids, self.lengths)
         mx.eval(result)
         return result
 
@@ -140,9 +136,8 @@ def main() -> None:
     }
     network = Diffusion(config["transformer"], config["gemma"])
     network.initialize()
-    flat = Flat(network)
-    loss = make_loss(flat)
-    trainer = Trainer(flat, loss, weight_decay=0.01, ema_decay=0.9995)
+    loss = make_loss(network)
+    trainer = Trainer(network, loss, weight_decay=0.01, ema_decay=0.9995, fused=args.fused)
     start = 0.0
     if args.resume:
         metadata = load_state(trainer, args.resume)
@@ -162,7 +157,7 @@ def main() -> None:
             )
         )
         log.event(encoded=pool.bucket.name, scenes=pool.scenes)
-    negative = Negative(trainer, flat, captions)
+    negative = Negative(trainer, network, captions)
     data = Data(pools, tables, rng, args.tokens, args.clips, negative.contexts())
     unseen = list(
         validations(encoders, captions, network, BUCKETS[args.size][:2], 8 if len(pools) < 4 else 128)
@@ -173,7 +168,7 @@ def main() -> None:
         """The loss of the moving average on unseen scenes, always with the same noise."""
         fixed_rng = np.random.default_rng(0)
         contexts = negative.contexts(ema=True)
-        flat.update(tree_map(lambda w: w.astype(trainer.dtype), trainer.ema))
+        network.update(tree_map(lambda w: w.astype(trainer.dtype), trainer.ema))
         for index, (pool, table) in enumerate(unseen):
             check = Data([pool], [table], fixed_rng, 10**9, pool.scenes, contexts)
             _, metrics = loss(*flattened(check.batch(0)))
@@ -203,8 +198,7 @@ def main() -> None:
     validate()
     contexts = negative.contexts(ema=True)
     # What is looked at is what is shipped: weights rounded to bfloat16.
-    flat.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
-    flat.network()
+    network.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
     save_diffusion(args.out / "diffusion.safetensors", network, config, mx.bfloat16)
     sigmas = np.array(LTX2Scheduler().execute(4 if args.size == "tiny" else 24)).tolist()
     step = stepper(network, contexts, guidance=2.0)

@@ -92,16 +92,16 @@ def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
     if wanted != found:
         raise ValueError(f"the state in {folder} belongs to a network of another size")
 
-    def restored(which: str) -> dict[str, Any]:
-        return {"chunks": [tensors[f"{which}.chunks.{i}"] for i in range(len(trainer.params["chunks"]))]}
+    def restored(name: str, value: mx.array) -> mx.array:
+        return tensors[name].astype(mx.float32)
 
-    trainer.params.update(restored("params"))
-    trainer.ema.update(tree_map(lambda p, d: p + d.astype(mx.float32), trainer.params, restored("drift")))
+    params = tree_map_with_path(restored, trainer.params, path="params")
+    drift = tree_map_with_path(restored, trainer.params, path="drift")
+    ema = tree_map(mx.add, params, drift)
     if any(folder.glob("moments-*.safetensors")):
         saved, _ = load_tensors(folder, "moments")
         trainer.optimizer.state = tree_map_with_path(
             lambda name, old: saved[name].astype(old.dtype), trainer.optimizer.state
         )
-    trainer.steps = int(metadata["steps"])
-    trainer._compile()
+    trainer.assign(params, ema, int(metadata["steps"]))
     return metadata

@@ -153,15 +153,32 @@ def test_statistics_normalise_the_latents() -> None:
 def test_audio_vae_learns_and_is_saved(tmp_path: Path) -> None:
     vae = make_audio_vae()
     processor = AudioProcessor.from_config(vae.encoder.config)
-    scenes = Scenes(0, 8)
-    mel = audio_vae.mels(scenes.draw(2), processor, 5)
+    pool = audio_vae.Pool(Scenes(0, 8), processor, 5, 4)
+    mel = pool.draw(2)
     assert mel.shape == (2, 2, 17, configs.MEL_BINS)
-    falls(Trainer(vae, audio_vae.make_loss(vae), dtype=mx.float32), 15, mel)
-    audio_vae.measure_statistics(vae, scenes, processor, 4, 2, 5)
+    falls(Trainer(vae, audio_vae.make_loss(vae), dtype=mx.float32), 40, mel)
+    audio_vae.measure_statistics(vae, pool, 4, 2)
     modules = {"audio_encoder": vae.encoder, "audio_decoder": vae.decoder}
     path = save_checkpoint(tmp_path / "audio.safetensors", modules, {"audio_vae": configs.audio_vae("tiny")})
     for name, module in modules.items():
         same(module, Checkpoint.open(path).build(name, mx.float32))
+
+
+def test_a_thinned_out_convolution_is_the_strided_one() -> None:
+    mx.random.seed(0)
+    thinned = audio_vae.Halving(3, 4, 3, stride=2)
+    strided = nn.Conv2d(3, 4, 3, stride=2)
+    strided.update(thinned.parameters())
+    for shape in ((2, 9, 7, 3), (1, 8, 10, 3)):
+        x = mx.random.normal(shape)
+        assert mx.allclose(thinned(x), strided(x), atol=1e-6)
+
+
+def test_what_is_not_heard_is_no_error() -> None:
+    mel = mx.array([[-11.0, -9.0, -2.0, -8.0]])
+    error, heard = audio_vae.audible_error(mx.array([[-7.0, -11.0, -3.0, -4.5]]), mel)
+    assert mx.allclose(error, mx.array([[0.0, 0.0, -1.0, 2.0]]))
+    assert heard.tolist() == [[0, 0, 1, 1]]
 
 
 def test_vocoder_learns_and_is_saved(tmp_path: Path) -> None:

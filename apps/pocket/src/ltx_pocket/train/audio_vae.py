@@ -153,7 +153,7 @@ def measure_statistics(vae: AudioVAE, pool: Pool, count: int, batch: int) -> Non
 def evaluate(
     vae: AudioVAE, processor: AudioProcessor, count: int, batch: int, latents: int
 ) -> dict[str, float]:
-    """Mean absolute error in dB of what is heard of the log-mels of unseen scenes: all, each kind of sound."""
+    """Mean absolute error in dB of what is heard of unseen scenes: all of them, and each kind of sound."""
     scenes = held_out(count)
     values: list[float] = []
     for packed in batches(scenes, batch):

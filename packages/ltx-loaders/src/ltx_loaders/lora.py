@@ -1,6 +1,6 @@
 """Low-rank adapters (LoRA, arXiv 2106.09685), fused into the weights of a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +85,19 @@ def _factors(tensors: Mapping[str, mx.array]) -> Factors:
     return factors
 
 
-def fuse_loras(module: nn.Module, loras: Sequence[tuple[Mapping[str, mx.array], float]]) -> int:
+def fuse_loras(
+    module: nn.Module,
+    loras: Sequence[tuple[Mapping[str, mx.array], float]],
+    ignores: Callable[[str], bool] = lambda name: False,
+) -> int:
     """Add W + strength * B A to the weights of a network; nothing is computed yet.
 
     Args:
         module: a network whose weights have their official names and are not quantised.
         loras: for each LoRA its tensors, in the official format (there is no alpha), and its strength. Deltas
             of several are summed in float32, and the sum is rounded once to the weight's dtype.
+        ignores: says of the name of a weight that the network goes without it, and so without its change:
+            `KeyMap.ignores` of a part of a network.
 
     Returns:
         The number of pairs of factors that were applied; a LoRA of strength 0 applies none.
@@ -109,6 +115,8 @@ def fuse_loras(module: nn.Module, loras: Sequence[tuple[Mapping[str, mx.array], 
             raise LoaderError("a LoRA holds no tensors: there is nothing to apply")
         problems = []
         for name, pair in factors.items():
+            if name not in weights and ignores(name):
+                continue
             weight, a, b = weights.get(name), pair.get("A"), pair.get("B")
             if weight is None:
                 problems.append(f"{name} is no weight of this network")

@@ -3,9 +3,11 @@
 import ltx_core  # noqa: F401  (loads the BLAS before mlx)
 
 from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
 from ltx_pipelines.images import ImageCondition, MediaError
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media import check_output
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
@@ -29,6 +31,7 @@ __all__ = [
     "DistilledPipeline",
     "GenerationResult",
     "ImageCondition",
+    "LoraPathStrength",
     "MediaError",
     "Memory",
     "ModelSource",
@@ -36,6 +39,7 @@ __all__ = [
     "OneStageConfig",
     "OneStagePipeline",
     "Pipeline",
+    "PipelineDefaults",
     "PromptContext",
     "StageEvent",
     "StagePlan",

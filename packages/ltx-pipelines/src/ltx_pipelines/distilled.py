@@ -1,5 +1,6 @@
 """Two stages on a distilled model: 8 steps at half size, latent upscaling x2, 3 steps at full size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,8 @@ from ltx_core import (
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
-from ltx_pipelines.defaults import defaults_for
 from ltx_pipelines.events import OnStep, ignore
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
@@ -59,9 +60,14 @@ def stage_1_sigmas(steps: int | None) -> mx.array:
 
 
 class DistilledPipeline:
-    """Encode the prompt, denoise at half size, upscale the latent, refine it, decode."""
+    """Encode the prompt, denoise at half size, upscale the latent, refine it, decode.
+
+    Raises:
+        ConfigError: the models have no spatial upscaler.
+    """
 
     def __init__(self, models: ModelSource) -> None:
+        models.require_spatial_upsampler()
         self.models = models
 
     def plan(self, config: DistilledConfig) -> list[StagePlan]:
@@ -86,8 +92,7 @@ class DistilledPipeline:
         models, noise = self.models, noise or RandomNoise(config.seed)
         half = VideoPixelShape(1, config.num_frames, config.height // 2, config.width // 2, config.frame_rate)
         full = half._replace(height=config.height, width=config.width)
-        images = prepare_images(config, defaults_for(models.model_version).image_crf)
-        models.require_spatial_upsampler()
+        images = prepare_images(config, models.defaults.image_crf)
 
         (context,) = encode_prompts(models, [config.prompt], on_step)
         stage = partial(
@@ -119,6 +124,7 @@ def create_distilled_pipeline(
     gemma: str | Path,
     spatial_upsampler: str | Path | None,
     *,
+    loras: Sequence[LoraPathStrength] = (),
     dtype: str | mx.Dtype | None = None,
     memory: Memory = Memory.FREE,
 ) -> DistilledPipeline:
@@ -127,6 +133,5 @@ def create_distilled_pipeline(
     Raises:
         ConfigError: also if there is no spatial upscaler.
     """
-    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, dtype=dtype, memory=memory)
-    models.require_spatial_upsampler()
+    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, loras=loras, dtype=dtype, memory=memory)
     return DistilledPipeline(models)

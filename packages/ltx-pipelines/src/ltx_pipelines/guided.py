@@ -14,7 +14,6 @@ from ltx_core.denoisers import Denoiser, Model
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig
-from ltx_pipelines.defaults import defaults_for
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import encode_prompts
@@ -35,8 +34,8 @@ MAX_PASSES = 4
 
 
 def guided_steps(steps: int | None, models: ModelSource) -> int:
-    """The denoising steps asked for, or those of the model's generation."""
-    return steps or defaults_for(models.model_version).num_inference_steps
+    """The denoising steps asked for, or the model's own."""
+    return steps or models.defaults.num_inference_steps
 
 
 def guided_plan(config: ClipConfig, models: ModelSource, steps: int, passes: str) -> list[StagePlan]:
@@ -61,7 +60,7 @@ def guided_latents(
     on_step: OnStep,
 ) -> Latents:
     """Encode the prompts and the images, then denoise under guidance."""
-    images = prepare_images(config, defaults_for(models.model_version).image_crf)
+    images = prepare_images(config, models.defaults.image_crf)
     positive, negative = encode_prompts(models, [config.prompt, negative_prompt], on_step)
     if not config.generate_audio:
         # There is no other stream to guide away from.

@@ -1,6 +1,6 @@
 """Where pipelines get their networks, and how long each stays in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
@@ -11,7 +11,9 @@ from ltx_core import ConfigError
 from ltx_core.device import backend, resolve_dtype
 from ltx_loaders import Checkpoint, find_gemma_directory, load_gemma, load_upsampler, read_gemma_config
 
+from ltx_pipelines.defaults import PipelineDefaults, defaults_for
 from ltx_pipelines.layout import LatentLayout, read_layout
+from ltx_pipelines.loras import LoraPathStrength, check_loras, fuse
 from ltx_pipelines.prompt import TextEncoder
 from ltx_pipelines.tokenizer import Tokenizer
 
@@ -44,10 +46,17 @@ class Memory(Enum):
 
 
 class ModelSource(Protocol):
-    """Gives pipelines the network that they need next. Each is valid inside its `with` block only."""
+    """Gives pipelines the network that they need next. Each is valid inside its `with` block only.
+
+    Attributes:
+        name: for people and records.
+        defaults: what the model is best used with.
+        dtype: of weights and activations.
+        layout: of its latents.
+    """
 
     name: str
-    model_version: tuple[int, ...]
+    defaults: PipelineDefaults
     dtype: mx.Dtype
     layout: LatentLayout
 
@@ -78,8 +87,11 @@ class CheckpointModels:
         gemma: str | Path,
         spatial_upsampler: str | Path | None = None,
         *,
+        loras: Sequence[LoraPathStrength] = (),
         dtype: str | mx.Dtype | None = None,
         memory: Memory = Memory.FREE,
+        name: str | None = None,
+        defaults: PipelineDefaults | None = None,
     ) -> None:
         """Open the files (headers and configs only).
 
@@ -87,11 +99,14 @@ class CheckpointModels:
             checkpoint: single-file checkpoint.
             gemma: folder of the text encoder.
             spatial_upsampler: x2 latent upscaler, for two-stage pipelines.
+            loras: fused into the transformer, in this order.
             dtype: "float32", "bfloat16" or None for what suits the device.
             memory: what stays resident between stages.
+            name: for people and records; None: the names of checkpoint and LoRAs.
+            defaults: what the model is best used with; None: by the generation that the checkpoint states.
 
         Raises:
-            LoaderError: a file is missing, damaged or foreign.
+            LoaderError: a file is missing, damaged or foreign, or a LoRA is for another network.
             ConfigError: an unsupported dtype, or a text encoder of another kind.
         """
         self.checkpoint = Checkpoint.open(checkpoint)
@@ -99,10 +114,11 @@ class CheckpointModels:
         self.gemma = find_gemma_directory(gemma)
         self.gemma_config = read_gemma_config(self.gemma)
         self.upsampler_path = spatial_upsampler
+        self.loras = tuple(loras)
         self.dtype = resolve_dtype(dtype)
         self.memory = memory
-        self.model_version = self.checkpoint.model_version
-        self.name = self.checkpoint.path.name
+        self.name = name or " + ".join([self.checkpoint.path.name, *map(str, self.loras)])
+        self.defaults = defaults or defaults_for(self.checkpoint.model_version)
         self._resident: dict[str, Any] = {}
         self._check()
 
@@ -112,7 +128,9 @@ class CheckpointModels:
         load_gemma(self.gemma, self.dtype)
         self.checkpoint.build("embeddings_processor", self.dtype, gemma=self.gemma_config)
         for component in CHECKED:
-            self.checkpoint.build(component, self.dtype)
+            network = self.checkpoint.build(component, self.dtype)
+            if component == "transformer":
+                check_loras(network, self.loras)
         if self.upsampler_path is not None:
             load_upsampler(self.upsampler_path, self.dtype)
 
@@ -146,6 +164,8 @@ class CheckpointModels:
         module = self.checkpoint.build(component, self.dtype, **options)
         if backend() == "metal" and hasattr(module, "eval_every"):
             module.eval_every = METAL_EVAL_EVERY
+        if component in ("transformer", "transformer_video"):
+            fuse(module, component, self.loras)
         # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
         mx.eval(module.parameters())
         return module

@@ -1,5 +1,6 @@
 """One stage at full size under multi-modal guidance: prompt, spatio-temporal and modality guidance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +9,10 @@ from ltx_core import MultiModalGuiderParams, RandomNoise
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
-from ltx_pipelines.defaults import NEGATIVE_PROMPT, defaults_for
+from ltx_pipelines.defaults import NEGATIVE_PROMPT
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import guided_latents, guided_plan, guided_steps
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import StagePlan
@@ -18,7 +20,7 @@ from ltx_pipelines.stages import StagePlan
 
 @dataclass(frozen=True, kw_only=True)
 class OneStageConfig(ClipConfig):
-    """A guided clip; what is None comes from the model's generation.
+    """A guided clip; what is None comes from the model.
 
     Attributes:
         negative_prompt: what to stay away from.
@@ -66,7 +68,7 @@ class OneStagePipeline:
         self, config: OneStageConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
     ) -> GenerationResult:
         """Make a clip. Arguments as `TextToVideoPipeline`."""
-        defaults = defaults_for(self.models.model_version)
+        defaults = self.models.defaults
         video, audio = config.video_guidance or defaults.video, config.audio_guidance or defaults.audio
         latents = guided_latents(
             config,
@@ -85,8 +87,10 @@ def create_one_stage_pipeline(
     checkpoint: str | Path,
     gemma: str | Path,
     *,
+    loras: Sequence[LoraPathStrength] = (),
     dtype: str | mx.Dtype | None = None,
     memory: Memory = Memory.FREE,
 ) -> OneStagePipeline:
     """The pipeline on files; arguments and errors as `CheckpointModels`."""
-    return OneStagePipeline(CheckpointModels(checkpoint, gemma, dtype=dtype, memory=memory))
+    models = CheckpointModels(checkpoint, gemma, loras=loras, dtype=dtype, memory=memory)
+    return OneStagePipeline(models)

@@ -17,12 +17,15 @@ from mlx.utils import tree_map
 
 from ltx_pocket import configs
 from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, run, save_checkpoint
-from ltx_pocket.train.data import Scenes, batches, clips, held_out
+from ltx_pocket.train.data import ClipPool, Scenes, batches, clips, held_out
 from ltx_pocket.train.samples import psnr, write_grid
 from ltx_pocket.world import BACKGROUNDS
 
 FRAME_RATES = (8.0, 12.0, 16.0, 16.0, 16.0, 24.0)
 """Frames a second in training; the native rate more often than others."""
+
+OTHER_SIZES = ((0.75, 1.5), (0.5, 3), (1.25, 0.625), (1.5, 0.5))
+"""Edges of other clips and their number in a batch, relative to the native ones."""
 
 Shape = tuple[int, int, int]
 """Clips, frames, edge in pixels."""
@@ -58,7 +61,7 @@ def reconstruction_loss(output: mx.array, target: mx.array) -> mx.array:
     b, c, f, h, w = error.shape
     coarse = error.reshape(b, c, f, h // 8, 8, w // 8, 8).mean(axis=(4, 6))
     slopes = _slope(error, 3) + _slope(error, 4) + 0.5 * _slope(error, 2)
-    return mx.abs(error).mean() + slopes + mx.abs(coarse).mean() + 2 * mx.square(error).mean()
+    return mx.abs(error).mean() + slopes + mx.abs(coarse).mean() + 8 * mx.square(error).mean()
 
 
 def add_noise(latent: mx.array, most: float) -> mx.array:
@@ -72,7 +75,7 @@ def add_noise(latent: mx.array, most: float) -> mx.array:
     return latent + amount * spread * mx.random.normal(latent.shape)
 
 
-def make_loss(vae: VideoVAE, noise: float = 0.2, weight: float = 1e-4) -> Loss:
+def make_loss(vae: VideoVAE, noise: float = 0.1, weight: float = 1e-4) -> Loss:
     """The loss of clips (B, 3, F, H, W) in [-1, 1]: reconstruction, and latents around 0."""
 
     def loss(pixels: mx.array) -> tuple[mx.array, Metrics]:
@@ -85,25 +88,50 @@ def make_loss(vae: VideoVAE, noise: float = 0.2, weight: float = 1e-4) -> Loss:
     return loss
 
 
-def shapes(fraction: float, rng: np.random.Generator, native: Shape) -> Shape:
-    """What the next batch looks like: small clips first, then mostly native ones, some of them larger."""
-    batch, frames, edge = native
-    small = (3 * batch, frames // 16 * 8 + 1, edge // 2)
-    large = (max(1, batch // 4), frames, edge * 3 // 2)
-    chance = rng.random()
-    if fraction < 0.5:
-        return small
-    if fraction > 0.6 and chance < 0.1:
-        return large
-    return native if chance < 0.75 else small
+class Stream:
+    """Batches without end: cuts of clips, of an eighth of the pixels, in the first part of the training; then
+    mostly whole clips, some of other sizes.
 
+    Args:
+        native: a whole clip's batch, frames and edge.
+        count: clips that are rendered of the native size at once; they are renewed from time to time.
+    """
 
-def stream(scenes: Scenes, clock: Clock, until: float, native: Shape) -> Iterator[tuple[mx.array]]:
-    """Batches without end."""
-    while True:
-        batch, frames, edge = shapes(clock.fraction / max(until, 1e-6), scenes.rng, native)
-        rate = FRAME_RATES[scenes.rng.integers(len(FRAME_RATES))]
-        yield (clips(scenes.draw(batch), edge, edge, frames, rate),)
+    def __init__(self, scenes: Scenes, native: Shape, count: int) -> None:
+        self.scenes, self.native, self.count = scenes, native, count
+        self.rng = scenes.rng
+        self.pools: list[ClipPool] = []
+
+    def fill(self) -> None:
+        """Render the clips."""
+        _, frames, edge = self.native
+        # No array of 2^31 elements: indices have 32 bits.
+        shard = min(self.count, 2**31 // (frames * edge * edge * 3) // 16 * 16 or 1)
+        for number in range(-(-self.count // shard)):
+            rate = FRAME_RATES[number % len(FRAME_RATES)]
+            self.pools.append(ClipPool(self.scenes, shard, edge, frames, rate))
+
+    def cut(self) -> mx.array:
+        """A batch of cuts."""
+        batch, frames, edge = self.native
+        pool = self.pools[self.rng.integers(len(self.pools))]
+        return pool.draw(self.rng, 3 * batch, edge // 2, frames // 16 * 8 + 1)
+
+    def whole(self) -> mx.array:
+        """A batch of whole clips, one in four of another size than the native one."""
+        batch, frames, edge = self.native
+        if self.rng.random() < 0.75:
+            return self.pools[self.rng.integers(len(self.pools))].draw(self.rng, batch, edge, frames)
+        size, share = OTHER_SIZES[self.rng.integers(len(OTHER_SIZES))]
+        rate = FRAME_RATES[self.rng.integers(len(FRAME_RATES))]
+        edge = round(size * edge / 32) * 32
+        return clips(self.scenes.draw(max(1, round(batch * share))), edge, edge, frames, rate)
+
+    def batches(self, clock: Clock, until: float, cuts: float) -> Iterator[tuple[mx.array]]:
+        """Batches; cuts before the fraction `cuts` of the time, and one in five of them after it."""
+        while True:
+            early = clock.fraction < cuts * until
+            yield (self.cut() if early or self.rng.random() < 0.2 else self.whole(),)
 
 
 def measure_statistics(vae: VideoVAE, scenes: Scenes, clips_number: int, native: Shape) -> None:
@@ -157,8 +185,10 @@ def main() -> None:
     parser = arguments(__doc__, minutes=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument(
-        "--batch", type=int, default=8, help="native clips in a batch; smaller ones: three times"
+        "--batch", type=int, default=8, help="native clips in a batch; cuts of them: three times"
     )
+    parser.add_argument("--clips", type=int, default=9600, help="rendered in advance, 6.5 MB each")
+    parser.add_argument("--cuts", type=float, default=0.55, help="part of the time with cuts only")
     args = parser.parse_args()
     clock = Clock(args.minutes)
     mx.random.seed(args.seed)
@@ -167,17 +197,20 @@ def main() -> None:
 
     section = configs.video_vae(args.size)
     vae = VideoVAE(VideoVAEConfig.from_config(section))
-    scenes = Scenes(args.seed, 64 if tiny else 30_000)
     log = Log(args.out, clock)
-    trainer = Trainer(vae, make_loss(vae), weight_decay=1e-3)
+    trainer = Trainer(vae, make_loss(vae), weight_decay=1e-3, fused=args.fused)
     if args.resume:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters, native="x".join(map(str, native)))
 
     # The end is for the statistics and the evaluation.
     until = max(0.5, 1 - 40 / clock.seconds) if clock.seconds else 0.0
-    data = stream(scenes, clock, until, native)
-    run(trainer, data, clock, log, learning_rate=args.lr, until=until, folder=args.out)
+    scenes = Scenes(args.seed + trainer.steps, 64 if tiny else 30_000)
+    data = Stream(scenes, native, 8 if tiny else args.clips)
+    data.fill()
+    log.event(clips=sum(len(pool.middles) for pool in data.pools))
+    stream = data.batches(clock, until, args.cuts)
+    run(trainer, stream, clock, log, learning_rate=args.lr, until=until, folder=args.out)
     trainer.save(args.out)
 
     trainer.install()

@@ -5,7 +5,7 @@ import math
 import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.errors import ConfigError
-from ltx_core.maths import rms_norm
+from ltx_core.fused import norm_silu
 
 from ltx_models.video_vae.config import PaddingMode, Stride
 from ltx_models.video_vae.convolution import CausalConv3d
@@ -14,7 +14,7 @@ from ltx_models.video_vae.ops import depth_to_space, space_to_depth
 
 def norm_act(x: mx.array) -> mx.array:
     """SiLU of the pixel norm: every position is divided by its root mean square over the channels."""
-    return nn.silu(rms_norm(x, eps=1e-8))
+    return norm_silu(x, 1e-8)
 
 
 class ResnetBlock3D(nn.Module):

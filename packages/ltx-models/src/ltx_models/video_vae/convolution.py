@@ -1,5 +1,8 @@
 """Convolutions of videos, channels last, and their padding."""
 
+from functools import cache
+from typing import Any, cast
+
 import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.device import backend
@@ -42,7 +45,31 @@ def convolve(x: mx.array, weight: mx.array, bias: mx.array, padding: tuple[int, 
     if backend() == "cpu" and positions > 2 * weight.shape[0]:
         x = mx.pad(x, [(0, 0), *((size, size) for size in padding), (0, 0)])
         return _convolve_rows(x, weight) + bias
+    if backend() == "cuda":
+        return cast(mx.array, _with_fast_gradients(padding)(x, weight)) + bias
     return mx.conv3d(x, weight, padding=padding) + bias
+
+
+@cache
+def _with_fast_gradients(padding: tuple[int, int, int]) -> Any:
+    """A convolution whose gradients cuDNN computes: 5 to 20 times faster for the weights than MLX's own,
+    which copies the window of every position."""
+
+    @mx.custom_function
+    def convolution(x: mx.array, weight: mx.array) -> mx.array:
+        return mx.conv3d(x, weight, padding=padding)
+
+    @convolution.vjp
+    def gradients(
+        primals: tuple[mx.array, mx.array], cotangent: mx.array, output: mx.array
+    ) -> tuple[mx.array, mx.array]:
+        x, weight = primals
+        turned = weight[:, ::-1, ::-1, ::-1].swapaxes(0, -1)
+        outer = [size - 1 - pad for size, pad in zip(weight.shape[1:-1], padding, strict=True)]
+        change = mx.conv_general(x.swapaxes(0, -1), cotangent.swapaxes(0, -1), padding=padding)
+        return mx.conv_general(cotangent, turned, padding=outer), change.swapaxes(0, -1)
+
+    return convolution
 
 
 def _convolve_rows(x: mx.array, weight: mx.array) -> mx.array:

@@ -1,0 +1,1 @@
+"""How good the pocket model is, by classical detectors: `ltx pocket evaluate`."""

@@ -1,0 +1,50 @@
+"""LoRAs that a caller asks for: adapter files with strengths, fused into the transformer when it is built."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.nn as nn
+from ltx_core import ConfigError
+from ltx_loaders import COMPONENTS, LoaderError, Lora, fuse_loras
+
+
+@dataclass(frozen=True)
+class LoraPathStrength:
+    """A LoRA in the official format, and the factor of its change to the weights; 0 leaves it out."""
+
+    path: str | Path
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.strength):
+            raise ConfigError(f"LoRA strength {self.strength} is not a number; 1 is what a LoRA was made for")
+
+    def __str__(self) -> str:
+        """For people: the file's name, and the strength where it is not 1."""
+        return Path(self.path).name + ("" if self.strength == 1 else f" ({self.strength:g})")
+
+
+def check_loras(transformer: nn.Module, loras: Sequence[LoraPathStrength]) -> None:
+    """Fuse each into a transformer that nothing is computed with.
+
+    Raises:
+        LoaderError: the file is missing, damaged, no LoRA, or for another network; the message names it.
+    """
+    for lora in loras:
+        tensors = Lora.open(lora.path).tensors()
+        try:
+            fuse_loras(transformer, [(tensors, lora.strength)])
+        except LoaderError as error:
+            raise LoaderError(f"{lora.path}: {error}") from None
+
+
+def fuse(transformer: nn.Module, component: str, loras: Sequence[LoraPathStrength]) -> None:
+    """Fuse all of them into a transformer of a checkpoint; nothing is computed yet.
+
+    Args:
+        component: its name in `COMPONENTS`: the video half alone leaves out what is for the sound.
+    """
+    opened = [(Lora.open(lora.path).tensors(), lora.strength) for lora in loras]
+    fuse_loras(transformer, opened, ignores=COMPONENTS[component].keys.ignores)

@@ -15,7 +15,7 @@ from ltx_pipelines.stages import decode_frames, decode_sound
 from ltx_pocket import configs
 from ltx_pocket.evaluate.judge import Pair
 from ltx_pocket.evaluate.makers import Size
-from ltx_pocket.evaluate.tally import Share, mistakes
+from ltx_pocket.evaluate.tally import Share, decibels, mistakes
 from ltx_pocket.train.data import clips, sounds
 from ltx_pocket.world import BACKGROUNDS, Scene, pack
 from ltx_pocket.world.detectors import listen, psnr
@@ -35,12 +35,9 @@ def measure_video(models: CheckpointModels, scenes: Iterable[Scene], size: Size)
         made = decode_frames(models, latent, ignore)
         truth = (np.array(pixels[0].transpose(1, 2, 3, 0)) + 1) / 2
         values.append((scene.background, psnr(truth, made / np.float32(255))))
-    numbers = [value for _, value in values]
     return {
         "clips": len(values),
-        "mean": round(fmean(numbers), 2),
-        "worst": round(min(numbers), 2),
-        "target": VIDEO_TARGET,
+        **decibels([value for _, value in values], VIDEO_TARGET),
         "backgrounds": {
             name: round(fmean(own), 2)
             for name in BACKGROUNDS

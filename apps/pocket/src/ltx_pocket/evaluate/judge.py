@@ -1,15 +1,14 @@
 """One clip against its prompt: only what the prompt mentions is judged."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import count, permutations
 from typing import NamedTuple
 
 import numpy as np
 
-from ltx_pocket.train.data import held_out
-from ltx_pocket.world import HELD_OUT_SEED, Scene, caption_with_parts
+from ltx_pocket.world import HELD_OUT_SEED, Scene, caption_with_parts, sample_scene
 from ltx_pocket.world.detectors import Clip, Heard, Seen, bounce_sync, listen, look
 
 MEASURES = ("colour", "shape", "motion", "background", "sound")
@@ -31,15 +30,20 @@ class Case:
     parts: frozenset[str]
     seed: int
 
+    @property
+    def asks_for_pulses(self) -> bool:
+        """Whether the prompt wants a sound on every bounce."""
+        bounces = self.scene.things[0].motion == "bounce" and self.scene.sound == "pulse"
+        return bounces and {"motion", "sound"} <= self.parts
 
-def cases(count: int, seed: int) -> list[Case]:
-    """Prompts of unseen scenes; the first ones are the same for every `count`."""
-    scenes = held_out(count, seed)
+
+def unseen(seed: int) -> Iterator[Case]:
+    """Prompts of scenes that no training run sees, without end, the same ones for the same seed."""
+    scenes = np.random.default_rng(HELD_OUT_SEED + seed)
     words = np.random.default_rng([HELD_OUT_SEED, seed])
-    return [
-        Case(scene, *caption_with_parts(scene, words), number)
-        for number, scene in enumerate(scenes, start=1000 * seed)
-    ]
+    for number in count(10_000 * seed):
+        scene = sample_scene(scenes)
+        yield Case(scene, *caption_with_parts(scene, words), number)
 
 
 class Made(NamedTuple):
@@ -112,9 +116,7 @@ def compare(case: Case, clip: Clip, heard: Heard, frame_rate: float) -> Verdict:
     if "sound" in parts:
         pairs["sound"] = (Pair(scene.sound, heard.sound),)
 
-    sync = None
-    if {"motion", "sound"} <= parts and scene.things[0].motion == "bounce" and scene.sound == "pulse":
-        sync = _sync(found[0], heard, frame_rate)
+    sync = _sync(found[0], heard, frame_rate) if case.asks_for_pulses else None
     return Verdict(pairs, (len(scene.things), len(clip.things)), sync)
 
 

@@ -1,28 +1,30 @@
 """Where clips to judge come from: the pipelines on the pocket model, and the world itself."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import mlx.core as mx
 import numpy as np
-from ltx_core import ConfigError
 from ltx_pipelines import (
+    CheckpointModels,
     ClipConfig,
     DistilledConfig,
+    DistilledPipeline,
     ImageCondition,
+    LoraPathStrength,
     Memory,
     OneStageConfig,
+    OneStagePipeline,
     Pipeline,
     TextToVideoConfig,
-    create_distilled_pipeline,
-    create_one_stage_pipeline,
-    create_text_to_video_pipeline,
+    TextToVideoPipeline,
 )
 
 from ltx_pocket import configs
 from ltx_pocket.evaluate.judge import Case, Made
-from ltx_pocket.pack import CHECKPOINT, GEMMA_FOLDER, SPATIAL_UPSCALER
+from ltx_pocket.pack import CHECKPOINT, DISTILLED_LORA, GEMMA_FOLDER, SPATIAL_UPSCALER
 from ltx_pocket.world import Scene, pack, render, synthesize
 
 
@@ -86,7 +88,7 @@ class Generator:
     """
 
     def __init__(
-        self, pipeline: Pipeline[Any], config: type[ClipConfig], size: Size, settings: dict[str, Any]
+        self, pipeline: Pipeline[Any], config: type[ClipConfig], size: Size, settings: Mapping[str, Any]
     ) -> None:
         self.pipeline, self.config, self.size, self.settings = pipeline, config, size, settings
 
@@ -97,9 +99,37 @@ class Generator:
         )
         result = self.pipeline(config)
         assert result.audio is not None
-        return Made(
-            result.frames,
-            result.frame_rate,
-            np.array(result.audio.waveform.astype(mx.float32)),
-            result.audio.sampling_rate,
-        )
+        waveform = np.array(result.audio.waveform.astype(mx.float32))
+        return Made(result.frames, result.frame_rate, waveform, result.audio.sampling_rate)
+
+
+def open_models(weights: Path, dtype: str | None, *, distilled: bool = False) -> CheckpointModels:
+    """The pocket model in a folder; everything that was loaded stays, for many clips in a row."""
+    loras = (LoraPathStrength(weights / DISTILLED_LORA),) if distilled else ()
+    return CheckpointModels(
+        weights / CHECKPOINT,
+        weights / GEMMA_FOLDER,
+        weights / SPATIAL_UPSCALER if distilled else None,
+        loras=loras,
+        dtype=dtype,
+        memory=Memory.KEEP,
+    )
+
+
+def make_maker(
+    name: PipelineName, size: Size, weights: Path, dtype: str | None = None, steps: int | None = None
+) -> Maker:
+    """A pipeline on the model in a folder, at the model's own guidance.
+
+    Args:
+        steps: of guided pipelines; None for the model's own.
+    """
+    if name is PipelineName.world:
+        return World(size)
+    models = open_models(weights, dtype, distilled=name is PipelineName.distilled)
+    if name is PipelineName.distilled:
+        return Generator(DistilledPipeline(models), DistilledConfig, size, {})
+    settings = {"num_inference_steps": steps}
+    if name is PipelineName.one_stage:
+        return Generator(OneStagePipeline(models), OneStageConfig, size, settings)
+    return Generator(TextToVideoPipeline(models), TextToVideoConfig, size, settings)

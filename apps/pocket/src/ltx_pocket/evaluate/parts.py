@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from statistics import fmean
 from time import monotonic
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from ltx_pocket.evaluate.judge import Case, Verdict, judge
 from ltx_pocket.evaluate.makers import Maker, Size, first_frame
 from ltx_pocket.evaluate.sheet import ContactSheet
-from ltx_pocket.evaluate.tally import Share, tally
+from ltx_pocket.evaluate.tally import Share, decibels, tally
 from ltx_pocket.world.detectors import psnr
 
 IMAGE_TARGET = 25.0
@@ -75,11 +74,11 @@ def measure_prompts(make: Maker, cases: Iterable[Case], sheet: ContactSheet) -> 
 def measure_images(make: Maker, cases: Iterable[Case], sheet: ContactSheet, size: Size) -> dict[str, Any]:
     """The same, on from the first picture of each scene, and how near to it the clips begin, in dB."""
     series = Series(make, sheet)
-    decibels: list[float] = []
+    ratios: list[float] = []
     for case in cases:
         image = first_frame(case.scene, size)
         start = series.add(case, image)
-        decibels.append(psnr(start / np.float32(255), image / np.float32(255)))
-    near = Share(sum(value >= IMAGE_TARGET for value in decibels), len(decibels))
-    first = {"mean": round(fmean(decibels), 2), "worst": round(min(decibels), 2), "target": IMAGE_TARGET}
-    return {"first_frame": {**first, "reached": near.to_dict()}, **series.summary()}
+        ratios.append(psnr(start / np.float32(255), image / np.float32(255)))
+    near = Share(sum(value >= IMAGE_TARGET for value in ratios), len(ratios))
+    first = {**decibels(ratios, IMAGE_TARGET), "reached": near.to_dict()}
+    return {"first_frame": first, **series.summary()}

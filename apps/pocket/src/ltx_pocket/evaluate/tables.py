@@ -3,12 +3,31 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from ltx_pocket.evaluate.judge import MEASURES
 from ltx_pocket.evaluate.tally import TARGETS
 
 Values = Mapping[str, Any]
+
+
+def print_report(console: Console, report: Values) -> None:
+    """Every part that the report has."""
+    titles = {
+        "prompts": "Unseen prompts",
+        "bounce": "Bounces with a sound",
+        "guidance": "Guidance of the undistilled model",
+        "image": "On from an image",
+    }
+    for part, title in titles.items():
+        if part not in report:
+            continue
+        console.print(clips_table(title, report[part]))
+        for name, series in report[part].items():
+            console.print(f"{name}: {mistakes_line(series) or 'no mistakes'}", style="dim", highlight=False)
+    if "vae" in report:
+        console.print(autoencoders_table(report["vae"]["video"], report["vae"]["sound"]))
 
 
 def percent(share: Values, target: float | None = None) -> str:
@@ -39,7 +58,9 @@ def clips_table(title: str, columns: Mapping[str, Values]) -> Table:
     table.add_row("number of things", *(percent(series["number_of_things"]) for series in columns.values()))
     syncs = [series["sync"] for series in columns.values()]
     table.add_row("bounce in time", *(percent(sync["in_time"]) for sync in syncs))
-    table.add_row("  median offset, ms", *("-" if s["median_ms"] is None else f"{s['median_ms']:g}" for s in syncs))
+    table.add_row(
+        "  median offset, ms", *("-" if s["median_ms"] is None else f"{s['median_ms']:g}" for s in syncs)
+    )
     if any("first_frame" in series for series in columns.values()):
         firsts = [series["first_frame"] for series in columns.values()]
         target = firsts[0]["target"]

@@ -15,6 +15,9 @@ TARGETS = {"colour": 95.0, "shape": 85.0, "motion": 90.0, "background": 90.0, "s
 IN_TIME = 0.1
 """Seconds within which an eye and an ear take two events for one."""
 
+IDENTICAL = 99.0
+"""Decibels in place of infinity, which JSON does not know."""
+
 LISTED = 5
 """Kinds of mistakes that are listed for each measure."""
 
@@ -34,6 +37,12 @@ class Share:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"right": self.right, "judged": self.judged, "percent": self.percent}
+
+
+def decibels(values: Sequence[float], target: float) -> dict[str, Any]:
+    """Mean and worst of a series of ratios, as plain JSON values; identical pictures count as `IDENTICAL`."""
+    finite = [min(value, IDENTICAL) for value in values]
+    return {"mean": round(fmean(finite), 2), "worst": round(min(finite), 2), "target": target}
 
 
 def mistakes(pairs: Iterable[Pair]) -> list[dict[str, Any]]:

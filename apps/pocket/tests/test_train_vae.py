@@ -205,7 +205,7 @@ def test_windows_are_what_belongs_together() -> None:
     processor = AudioProcessor(configs.SAMPLE_RATE, configs.MEL_BINS, configs.MEL_HOP, 1024)
     pool = vocoder.Pool(Scenes(0, 8), vocoder.Pairs(None, processor, 12), 8)
     mel, low, full, _ = pool.draw(8, 20)
-    measured = processor.waveform_to_mel(Audio(low, configs.SAMPLE_RATE))
+    measured = processor.waveform_to_mel(Audio(low, configs.SAMPLE_RATE))[:, :, :20]
     # Away from the ends, where the window of a frame reaches beyond what was drawn; above its rounding.
     inner = slice(4, 16)
     for value in (measured, mel):

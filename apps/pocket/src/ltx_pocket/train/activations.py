@@ -90,6 +90,7 @@ class TrainedActivation(Activation1d):
 def _trained(activation: Activation1d) -> TrainedActivation:
     result = TrainedActivation(activation.act.alpha.size)
     result.update(activation.parameters())
+    result.freeze(keys=["filter"])
     return result
 
 

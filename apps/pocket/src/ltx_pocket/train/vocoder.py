@@ -286,7 +286,7 @@ def main() -> None:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters)
 
-    until = max(0.5, 1 - 15 / clock.seconds) if clock.seconds else 0.0
+    until = max(0.5, 1 - 25 / clock.seconds) if clock.seconds else 0.0
     pool = Pool(Scenes(args.seed, 64 if tiny else 10_000), pairs, 16 if tiny else 4096)
     log.event(pool=pool.tonal.shape[0])
     run(trainer, pool.stream(batch, window), clock, log, learning_rate=args.lr, until=until, folder=args.out)

@@ -34,8 +34,9 @@ def files() -> dict[str, Path]:
 def ltx() -> Callable[..., Ran]:
     """Run the `ltx` command in a process of its own."""
 
-    def run(*arguments: object, cwd: Path | None = None) -> Ran:
-        command = [sys.executable, "-c", "from ltx_cli.main import main; main()", *map(str, arguments)]
+    def run(*arguments: object, cwd: Path | None = None, setup: str = "") -> Ran:
+        code = f"{setup}\nfrom ltx_cli.main import main; main()"
+        command = [sys.executable, "-c", code, *map(str, arguments)]
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -1,16 +1,19 @@
-"""Options that the option parser cannot express: `--image PATH [FRAME] [STRENGTH]`, repeatable."""
+"""Options that the parser cannot express: `--image PATH [FRAME] [STRENGTH]` and `--lora PATH [STRENGTH]`."""
 
 from collections.abc import Sequence
 
 from ltx_core import ConfigError
-from ltx_pipelines import ImageCondition
+from ltx_pipelines import ImageCondition, LoraPathStrength
 
-# Joins the values of one --image into a single argument; cannot occur in a path.
+# Options with a path and numbers behind it that may be left out: how many values each has at most.
+VALUES = {"--image": 3, "--lora": 2}
+
+# Joins the values of one such option into a single argument; cannot occur in a path.
 SEPARATOR = "\0"
 
 
-def join_image_values(arguments: Sequence[str]) -> list[str]:
-    """Arguments with the one to three values of every `--image` joined into one."""
+def join_values(arguments: Sequence[str]) -> list[str]:
+    """Arguments with the values of every option in `VALUES` joined into one."""
     joined: list[str] = []
     rest = list(arguments)
     while rest:
@@ -18,9 +21,9 @@ def join_image_values(arguments: Sequence[str]) -> list[str]:
         joined.append(argument)
         if argument == "--":
             return joined + rest
-        if argument == "--image" and rest:
+        if argument in VALUES and rest:
             values = [rest.pop(0)]
-            while rest and len(values) < 3 and _is_number(rest[0]):
+            while rest and len(values) < VALUES[argument] and _is_number(rest[0]):
                 values.append(rest.pop(0))
             joined.append(SEPARATOR.join(values))
     return joined
@@ -43,6 +46,16 @@ def parse_image(text: str) -> ImageCondition:
     path, *numbers = text.split(SEPARATOR)
     frame, strength = (numbers + ["0", "1"][len(numbers) :])[:2]
     return ImageCondition(path, _frame(frame), float(strength))
+
+
+def parse_lora(text: str) -> LoraPathStrength:
+    """One joined `--lora`.
+
+    Raises:
+        ConfigError: the strength is not finite.
+    """
+    path, *strength = text.split(SEPARATOR)
+    return LoraPathStrength(path, *map(float, strength))
 
 
 def _frame(text: str) -> int:

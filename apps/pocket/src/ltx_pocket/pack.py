@@ -23,15 +23,16 @@ from ltx_loaders import Checkpoint, LoaderError, Lora, SafetensorsHeader, fuse_l
 from ltx_loaders.checkpoint import read_config, read_tensors
 
 from ltx_pocket.configs import scheduler
+from ltx_pocket.files import (
+    CHECKPOINT,
+    DISTILLED_LORA,
+    GEMMA_FOLDER,
+    SPATIAL_UPSCALER,
+    TEMPORAL_UPSCALER,
+    WEIGHTS,
+)
 from ltx_pocket.train.common import official_tensors, write_checkpoint
 from ltx_pocket.train.weights import GEMMA, fingerprint
-
-WEIGHTS = Path(__file__).parent / "weights"
-CHECKPOINT = "checkpoint.safetensors"
-DISTILLED_LORA = "distilled_lora.safetensors"
-SPATIAL_UPSCALER = "spatial_upscaler.safetensors"
-TEMPORAL_UPSCALER = "temporal_upscaler.safetensors"
-GEMMA_FOLDER = "gemma"
 
 BUDGET = 24_000_000
 """Bytes that all weights together may have."""

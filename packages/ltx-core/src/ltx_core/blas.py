@@ -118,4 +118,18 @@ def load_openblas() -> str:
     return f"loaded: {path}"
 
 
+def limit_threads(count: int) -> None:
+    """Let the OpenBLAS that was loaded compute with at most `count` threads.
+
+    Its threads wait for each other without sleeping. Many small products on a machine that is busy with other
+    things, too, can take several times longer on two threads than on one. OPENBLAS_NUM_THREADS, if it is
+    set, stays what counts.
+    """
+    path = STATUS.removeprefix("loaded: ")
+    if path == STATUS or "OPENBLAS_NUM_THREADS" in os.environ:
+        return
+    library = ctypes.CDLL(path)
+    library.openblas_set_num_threads(min(count, library.openblas_get_num_threads()))
+
+
 STATUS = load_openblas()

@@ -31,7 +31,10 @@ def write_untrained(folder: Path, size: str = "tiny") -> Path:
         "audio_vae": configs.audio_vae(size),
         "vocoder": configs.vocoder(size),
     }
-    video, audio = VideoVAEConfig.from_config(sections["vae"]), AudioVAEConfig.from_config(sections["audio_vae"])
+    video, audio = (
+        VideoVAEConfig.from_config(sections["vae"]),
+        AudioVAEConfig.from_config(sections["audio_vae"]),
+    )
     networks: dict[str, dict[str, nn.Module]] = {
         "vae": {"video_encoder": VideoEncoder(video), "video_decoder": VideoDecoder(video)},
         "audio_vae": {"audio_encoder": AudioEncoder(audio), "audio_decoder": AudioDecoder(audio)},

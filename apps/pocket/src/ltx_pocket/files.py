@@ -1,0 +1,12 @@
+"""Where the pocket model's files lie."""
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""The folder that ships with this package."""
+
+CHECKPOINT = "checkpoint.safetensors"
+DISTILLED_LORA = "distilled_lora.safetensors"
+SPATIAL_UPSCALER = "spatial_upscaler.safetensors"
+TEMPORAL_UPSCALER = "temporal_upscaler.safetensors"
+GEMMA_FOLDER = "gemma"

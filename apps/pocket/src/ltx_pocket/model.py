@@ -1,0 +1,116 @@
+"""The pocket model for pipelines: its files, and what it is best used with.
+
+from ltx_pipelines import DistilledConfig
+from ltx_pocket.model import NATIVE_CLIP, create_distilled_pipeline
+
+pipeline = create_distilled_pipeline()
+pipeline(DistilledConfig(prompt="a red ball bouncing over the sea", **NATIVE_CLIP)).save("clip.mp4")
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from ltx_core import MultiModalGuiderParams
+from ltx_loaders import LoaderError
+from ltx_pipelines import (
+    CheckpointModels,
+    DistilledPipeline,
+    LoraPathStrength,
+    Memory,
+    OneStagePipeline,
+    PipelineDefaults,
+    TextToVideoPipeline,
+)
+
+from ltx_pocket.configs import FRAME_RATE, HEIGHT, NUM_FRAMES, WIDTH
+from ltx_pocket.files import CHECKPOINT, DISTILLED_LORA, GEMMA_FOLDER, SPATIAL_UPSCALER, WEIGHTS
+from ltx_pocket.world.captions import names_a_thing
+from ltx_pocket.world.phrases import SHAPE_WORDS
+
+NAME = "pocket"
+
+NATIVE_CLIP: dict[str, Any] = {
+    "height": HEIGHT,
+    "width": WIDTH,
+    "num_frames": NUM_FRAMES,
+    "frame_rate": FRAME_RATE,
+}
+"""The clip that the model was made for, as arguments of a pipeline's config."""
+
+# Prompt guidance alone: what the other kinds take away from the picture, so small a model does not have.
+# Spatio-temporal guidance, if asked for, works on a block in the middle of the six.
+_GUIDANCE = MultiModalGuiderParams(cfg_scale=3.0, stg_scale=0.0, stg_blocks=[3], rescale_scale=0.7)
+
+# Its training pictures never were files: images are not to be re-compressed.
+DEFAULTS = PipelineDefaults(num_inference_steps=20, video=_GUIDANCE, audio=_GUIDANCE, image_crf=0)
+
+
+def open_models(
+    folder: str | Path = WEIGHTS,
+    *,
+    distilled: bool,
+    loras: Sequence[LoraPathStrength] = (),
+    dtype: str | mx.Dtype | None = None,
+    memory: Memory = Memory.KEEP,
+) -> CheckpointModels:
+    """The networks of the pocket model.
+
+    Args:
+        folder: what `ltx_pocket.pack` has written.
+        distilled: for few steps without guidance and two stages, else for guided pipelines.
+        loras: added after the model's own.
+        dtype: as in `CheckpointModels`.
+        memory: the networks are small, so they stay by default.
+
+    Raises:
+        LoaderError: a file is missing or damaged, or a LoRA is for another network.
+    """
+    folder = Path(folder)
+    wanted = (CHECKPOINT, GEMMA_FOLDER, *((DISTILLED_LORA, SPATIAL_UPSCALER) if distilled else ()))
+    missing = [name for name in wanted if not (folder / name).exists()]
+    if missing:
+        raise LoaderError(
+            f"the pocket model is incomplete: {', '.join(missing)} missing in {folder}; install ltx-pocket "
+            "anew, or use the weights of LTX-2 (--checkpoint and --gemma)"
+        )
+    own = [LoraPathStrength(folder / DISTILLED_LORA)] if distilled else []
+    return CheckpointModels(
+        folder / CHECKPOINT,
+        folder / GEMMA_FOLDER,
+        folder / SPATIAL_UPSCALER if distilled else None,
+        loras=[*own, *loras],
+        dtype=dtype,
+        memory=memory,
+        name=" + ".join([NAME, *map(str, loras)]),
+        defaults=DEFAULTS,
+    )
+
+
+def create_distilled_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> DistilledPipeline:
+    """Few steps without guidance, in two stages; options and errors as `open_models`."""
+    return DistilledPipeline(open_models(folder, distilled=True, **options))
+
+
+def create_one_stage_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> OneStagePipeline:
+    """All guidance in one stage; options and errors as `open_models`."""
+    return OneStagePipeline(open_models(folder, distilled=False, **options))
+
+
+def create_text_to_video_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> TextToVideoPipeline:
+    """Prompt guidance in one stage; options and errors as `open_models`."""
+    return TextToVideoPipeline(open_models(folder, distilled=False, **options))
+
+
+def outside_world(prompt: str) -> str | None:
+    """One sentence about what the model knows, for a prompt that names nothing of it; None for others."""
+    if names_a_thing(prompt):
+        return None
+    shapes = ", ".join(words[0] for words in SHAPE_WORDS.values())
+    return (
+        "This is the pocket model, and the prompt names nothing that it knows: coloured shapes "
+        f"({shapes}) over plain colours, sky, night, sea, grid or rain, which bounce, spin, grow, "
+        "shrink or move about, with tones, beats or noise; for other prompts, give the weights of LTX-2 "
+        "(--checkpoint and --gemma)."
+    )

@@ -1,6 +1,7 @@
-"""What the autoencoders alone lose: pictures and sounds of unseen scenes, encoded and decoded."""
+"""What the autoencoders alone lose: unseen scenes, encoded and decoded."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -12,50 +13,66 @@ from ltx_pipelines import CheckpointModels
 from ltx_pipelines.events import ignore
 from ltx_pipelines.stages import decode_frames, decode_sound
 
-from ltx_pocket import configs
-from ltx_pocket.evaluate.judge import Pair
-from ltx_pocket.evaluate.makers import Size
-from ltx_pocket.evaluate.tally import Share, decibels, mistakes
-from ltx_pocket.train.data import clips, sounds
-from ltx_pocket.world import BACKGROUNDS, Scene, pack
-from ltx_pocket.world.detectors import listen, psnr
+from ltx_pocket.evaluate.judge import Case, Made
+from ltx_pocket.evaluate.makers import Size, World
+from ltx_pocket.evaluate.parts import Series
+from ltx_pocket.evaluate.sheet import ContactSheet
+from ltx_pocket.evaluate.tally import decibels
+from ltx_pocket.world import BACKGROUNDS
+from ltx_pocket.world.captions import PARTS
+from ltx_pocket.world.detectors import psnr
 
 VIDEO_TARGET = 30.0
 """Decibels, on average."""
 
 
-def measure_video(models: CheckpointModels, scenes: Iterable[Scene], size: Size) -> dict[str, Any]:
-    """Peak signal-to-noise ratio of clips through the video VAE, in dB, as plain JSON values."""
-    values: list[tuple[str, float]] = []
-    for scene in scenes:
-        pixels = clips(pack([scene]), *size)
-        with models.video_encoder() as encode:
+class Autoencoders:
+    """A clip through the video VAE, the audio VAE and the vocoder."""
+
+    def __init__(self, models: CheckpointModels) -> None:
+        self.models = models
+        encoder = models.checkpoint.build("audio_encoder", models.dtype)
+        assert isinstance(encoder, AudioEncoder)
+        self.audio_encoder = encoder
+
+    def __call__(self, clip: Made) -> Made:
+        """What is left of it."""
+        pixels = mx.array(clip.frames).transpose(3, 0, 1, 2)[None].astype(mx.float32) / 127.5 - 1
+        with self.models.video_encoder() as encode:
             latent = encode(pixels)
             mx.eval(latent)
-        made = decode_frames(models, latent, ignore)
-        truth = (np.array(pixels[0].transpose(1, 2, 3, 0)) + 1) / 2
-        values.append((scene.background, psnr(truth, made / np.float32(255))))
-    return {
-        "clips": len(values),
-        **decibels([value for _, value in values], VIDEO_TARGET),
-        "backgrounds": {
-            name: round(fmean(own), 2)
-            for name in BACKGROUNDS
-            if (own := [value for background, value in values if background == name])
-        },
-    }
-
-
-def measure_sound(models: CheckpointModels, scenes: Iterable[Scene], seconds: float) -> dict[str, Any]:
-    """Sounds that are still of their kind after audio VAE and vocoder, as plain JSON values."""
-    encoder = models.checkpoint.build("audio_encoder", models.dtype)
-    assert isinstance(encoder, AudioEncoder)
-    pairs = []
-    for scene in scenes:
-        waveform = sounds(pack([scene]), seconds, configs.OUTPUT_RATE)[0]
-        audio = decode_sound(models, encode_audio(Audio(waveform, configs.OUTPUT_RATE), encoder), ignore)
+        frames = decode_frames(self.models, latent, ignore)
+        sound = Audio(mx.array(clip.waveform), clip.sampling_rate)
+        audio = decode_sound(self.models, encode_audio(sound, self.audio_encoder), ignore)
         assert audio is not None
-        found = listen(np.array(audio.waveform.astype(mx.float32)), audio.sampling_rate).sound
-        pairs.append(Pair(scene.sound, found))
-    right = Share(sum(pair.wanted == pair.found for pair in pairs), len(pairs))
-    return {**right.to_dict(), "mistakes": mistakes(pairs)}
+        waveform = np.array(audio.waveform.astype(mx.float32))
+        return Made(frames, clip.frame_rate, waveform, audio.sampling_rate)
+
+
+def measure_autoencoders(
+    models: CheckpointModels, cases: Iterable[Case], sheet: ContactSheet, size: Size
+) -> dict[str, Any]:
+    """Peak signal-to-noise ratio of the pictures in dB, and what detectors still find; plain JSON values.
+
+    Everything in the scenes is judged, whatever the prompts say: a model cannot do better than this.
+    """
+    world, through = World(size), Autoencoders(models)
+    ratios: list[tuple[str, float]] = []
+
+    def make(case: Case, image: np.ndarray | None = None) -> Made:
+        truth = world(case)
+        made = through(truth)
+        ratio = psnr(truth.frames / np.float32(255), made.frames / np.float32(255))
+        ratios.append((case.scene.background, ratio))
+        return made
+
+    series = Series(make, sheet)
+    for case in cases:
+        series.add(replace(case, parts=frozenset(PARTS)))
+    backgrounds = {
+        name: round(fmean(own), 2)
+        for name in BACKGROUNDS
+        if (own := [ratio for background, ratio in ratios if background == name])
+    }
+    psnrs = decibels([ratio for _, ratio in ratios], VIDEO_TARGET)
+    return {**series.summary(), "psnr": {**psnrs, "backgrounds": backgrounds}}

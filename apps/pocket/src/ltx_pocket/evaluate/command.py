@@ -13,7 +13,7 @@ from ltx_pocket import configs
 from ltx_pocket.evaluate.makers import PipelineName, Size
 from ltx_pocket.evaluate.run import REPORT, Part, Settings, measure
 from ltx_pocket.evaluate.tables import print_report
-from ltx_pocket.pack import WEIGHTS
+from ltx_pocket.files import WEIGHTS
 
 T = TypeVar("T")
 

@@ -8,13 +8,10 @@ from typing import Any, NamedTuple, Protocol
 import mlx.core as mx
 import numpy as np
 from ltx_pipelines import (
-    CheckpointModels,
     ClipConfig,
     DistilledConfig,
     DistilledPipeline,
     ImageCondition,
-    LoraPathStrength,
-    Memory,
     OneStageConfig,
     OneStagePipeline,
     Pipeline,
@@ -24,7 +21,7 @@ from ltx_pipelines import (
 
 from ltx_pocket import configs
 from ltx_pocket.evaluate.judge import Case, Made
-from ltx_pocket.pack import CHECKPOINT, DISTILLED_LORA, GEMMA_FOLDER, SPATIAL_UPSCALER
+from ltx_pocket.model import open_models
 from ltx_pocket.world import Scene, pack, render, synthesize
 
 
@@ -103,19 +100,6 @@ class Generator:
         return Made(result.frames, result.frame_rate, waveform, result.audio.sampling_rate)
 
 
-def open_models(weights: Path, dtype: str | None, *, distilled: bool = False) -> CheckpointModels:
-    """The pocket model in a folder; everything that was loaded stays, for many clips in a row."""
-    loras = (LoraPathStrength(weights / DISTILLED_LORA),) if distilled else ()
-    return CheckpointModels(
-        weights / CHECKPOINT,
-        weights / GEMMA_FOLDER,
-        weights / SPATIAL_UPSCALER if distilled else None,
-        loras=loras,
-        dtype=dtype,
-        memory=Memory.KEEP,
-    )
-
-
 def make_maker(
     name: PipelineName, size: Size, weights: Path, dtype: str | None = None, steps: int | None = None
 ) -> Maker:
@@ -126,7 +110,7 @@ def make_maker(
     """
     if name is PipelineName.world:
         return World(size)
-    models = open_models(weights, dtype, distilled=name is PipelineName.distilled)
+    models = open_models(weights, distilled=name is PipelineName.distilled, dtype=dtype)
     if name is PipelineName.distilled:
         return Generator(DistilledPipeline(models), DistilledConfig, size, {})
     settings = {"num_inference_steps": steps}

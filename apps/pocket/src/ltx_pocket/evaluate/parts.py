@@ -1,13 +1,12 @@
 """The parts of the measurement that make clips: prompts, and images to go on from."""
 
-import math
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
 import numpy as np
 
-from ltx_pocket.evaluate.judge import Case, Verdict, judge
+from ltx_pocket.evaluate.judge import Case, Made, Verdict, judge
 from ltx_pocket.evaluate.makers import Maker, Size, first_frame
 from ltx_pocket.evaluate.sheet import ContactSheet
 from ltx_pocket.evaluate.tally import Share, decibels, tally
@@ -22,45 +21,29 @@ class Series:
 
     Args:
         make: where clips come from.
-        sheet: takes the first ones, to look at.
+        sheet: keeps them for people.
     """
 
     def __init__(self, make: Maker, sheet: ContactSheet) -> None:
         self.make, self.sheet = make, sheet
         self.verdicts: list[Verdict] = []
-        self.records: list[dict[str, Any]] = []
         self.seconds = 0.0
 
-    def add(self, case: Case, image: np.ndarray | None = None) -> np.ndarray:
-        """Make the clip of a prompt, on from an image if one is given; returns its first frame."""
+    def add(self, case: Case, image: np.ndarray | None = None) -> Made:
+        """Make the clip of a prompt, on from an image if one is given, and judge it."""
         started = monotonic()
         made = self.make(case, image)
         self.seconds += monotonic() - started
         verdict = judge(case, made)
         self.verdicts.append(verdict)
-        self.records.append(_record(case, verdict))
         self.sheet.add(case, made, verdict)
-        return made.frames[0]
+        return made
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; writes the sheet."""
         self.sheet.write()
         seconds = round(self.seconds / max(1, len(self.verdicts)), 2)
-        return {**tally(self.verdicts), "seconds_per_clip": seconds, "records": self.records}
-
-
-def _record(case: Case, verdict: Verdict) -> dict[str, Any]:
-    """One clip, for those who want to know which ones failed."""
-    record: dict[str, Any] = {
-        "prompt": case.prompt,
-        "seed": case.seed,
-        **{name: [pair._asdict() for pair in pairs] for name, pairs in verdict.pairs.items()},
-        "things": {"wanted": verdict.things[0], "found": verdict.things[1]},
-    }
-    if verdict.sync is not None:
-        # JSON knows no infinity.
-        record["sync_ms"] = round(1000 * verdict.sync, 1) if math.isfinite(verdict.sync) else None
-    return record
+        return {**tally(self.verdicts), "seconds_per_clip": seconds}
 
 
 def measure_prompts(make: Maker, cases: Iterable[Case], sheet: ContactSheet) -> dict[str, Any]:
@@ -77,8 +60,8 @@ def measure_images(make: Maker, cases: Iterable[Case], sheet: ContactSheet, size
     ratios: list[float] = []
     for case in cases:
         image = first_frame(case.scene, size)
-        start = series.add(case, image)
-        ratios.append(psnr(start / np.float32(255), image / np.float32(255)))
+        made = series.add(case, image)
+        ratios.append(psnr(made.frames[0] / np.float32(255), image / np.float32(255)))
     near = Share(sum(value >= IMAGE_TARGET for value in ratios), len(ratios))
     first = {**decibels(ratios, IMAGE_TARGET), "reached": near.to_dict()}
     return {"first_frame": first, **series.summary()}

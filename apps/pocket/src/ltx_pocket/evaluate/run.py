@@ -13,11 +13,12 @@ from ltx_core import ConfigError
 from ltx_core.device import backend, resolve_dtype
 from ltx_pipelines import TextToVideoConfig, TextToVideoPipeline
 
-from ltx_pocket.evaluate.autoencoders import measure_sound, measure_video
+from ltx_pocket.evaluate.autoencoders import measure_autoencoders
 from ltx_pocket.evaluate.judge import Case, unseen
-from ltx_pocket.evaluate.makers import Generator, Maker, PipelineName, Size, make_maker, open_models
+from ltx_pocket.evaluate.makers import Generator, Maker, PipelineName, Size, make_maker
 from ltx_pocket.evaluate.parts import measure_images, measure_prompts
 from ltx_pocket.evaluate.sheet import ContactSheet
+from ltx_pocket.model import open_models
 
 T = TypeVar("T")
 
@@ -130,18 +131,16 @@ def _on_pipelines(settings: Settings, track: Track, part: str, chosen: list[Case
 
 
 def _vae(settings: Settings, track: Track) -> dict[str, Any]:
-    models = open_models(settings.weights, settings.dtype)
-    scenes = [case.scene for case in islice(unseen(settings.seed), settings.count)]
-    size = settings.size
-    return {
-        "video": measure_video(models, track(scenes, "video VAE"), size),
-        "sound": measure_sound(models, track(scenes, "audio VAE"), size.num_frames / size.frame_rate),
-    }
+    models = open_models(settings.weights, distilled=False, dtype=settings.dtype)
+    chosen = list(islice(unseen(settings.seed), settings.count))
+    sheet = ContactSheet(settings.out / "vae.png")
+    measured = measure_autoencoders(models, track(chosen, "autoencoders"), sheet, settings.size)
+    return {"autoencoders": measured}
 
 
 def _guidance(settings: Settings, track: Track) -> dict[str, Any]:
     """The undistilled model under guidance by the prompt alone."""
-    pipeline = TextToVideoPipeline(open_models(settings.weights, settings.dtype))
+    pipeline = TextToVideoPipeline(open_models(settings.weights, distilled=False, dtype=settings.dtype))
     chosen = list(islice(unseen(settings.seed), settings.few))
     found = {}
     for scale in settings.scales:

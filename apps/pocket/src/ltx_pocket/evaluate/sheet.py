@@ -1,4 +1,4 @@
-"""The first clips of a series, to look at: their frames as one picture, what was asked for as text."""
+"""A series of clips for people: frames of the first ones as one picture, what became of each as text."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ WIDTH = 128
 
 
 class ContactSheet:
-    """A picture with a row for each of the first `CLIPS` clips, and a text with a line for each.
+    """A picture with a row for each of the first `CLIPS` clips, and a text about all of them.
 
     Args:
         path: of the picture; the text lies beside it.
@@ -28,13 +28,14 @@ class ContactSheet:
         self.lines: list[str] = []
 
     def add(self, case: Case, made: Made, verdict: Verdict) -> None:
-        """Keep a clip, if there is room."""
+        """Keep a clip."""
+        title = f"{len(self.lines) + 1:2}. {case.prompt} (seed {case.seed})"
+        self.lines.append(f"{title}\n    {describe(verdict)}")
         if len(self.rows) == CLIPS:
             return
         step = max(1, made.frames.shape[2] // WIDTH)
         chosen = np.linspace(0, len(made.frames) - 1, FRAMES).round().astype(int)
         self.rows.append(mx.array(made.frames[chosen, ::step, ::step]).astype(mx.float32) / 255)
-        self.lines.append(f"{len(self.rows):2}. {case.prompt}\n    {describe(verdict)}")
 
     def write(self) -> None:
         """Write both files."""

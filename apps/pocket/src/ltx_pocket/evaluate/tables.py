@@ -11,23 +11,56 @@ from ltx_pocket.evaluate.tally import TARGETS
 
 Values = Mapping[str, Any]
 
+TITLES = {
+    "prompts": "Unseen prompts",
+    "bounce": "Bounces with a sound",
+    "vae": "Unseen scenes through the autoencoders",
+    "guidance": "Guidance of the undistilled model",
+    "image": "On from an image",
+}
+
 
 def print_report(console: Console, report: Values) -> None:
     """Every part that the report has."""
-    titles = {
-        "prompts": "Unseen prompts",
-        "bounce": "Bounces with a sound",
-        "guidance": "Guidance of the undistilled model",
-        "image": "On from an image",
-    }
-    for part, title in titles.items():
-        if part not in report:
-            continue
-        console.print(clips_table(title, report[part]))
-        for name, series in report[part].items():
-            console.print(f"{name}: {mistakes_line(series) or 'no mistakes'}", style="dim", highlight=False)
-    if "vae" in report:
-        console.print(autoencoders_table(report["vae"]["video"], report["vae"]["sound"]))
+    for part, title in TITLES.items():
+        if part in report:
+            console.print(clips_table(title, report[part]))
+            for name, series in report[part].items():
+                line = f"{name}: {mistakes_line(series) or 'no mistakes'}"
+                console.print(line, style="dim", highlight=False, soft_wrap=True)
+
+
+def clips_table(title: str, columns: Mapping[str, Values]) -> Table:
+    """Series of clips beside each other, a row for each measure.
+
+    Args:
+        columns: heading -> summary of a series.
+    """
+    table = Table("% right", *columns, "target", title=title, title_justify="left", title_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    several = list(columns.values())
+    for name in MEASURES:
+        shares = [percent(series["measures"][name], TARGETS[name]) for series in several]
+        table.add_row(name, *shares, f"{TARGETS[name]:g}")
+    table.add_row("number of things", *(percent(series["number_of_things"]) for series in several))
+    if any(series["sync"]["asked"] for series in several):
+        syncs = [series["sync"] for series in several]
+        table.add_row("bounce in time", *(percent(sync["in_time"]) for sync in syncs))
+        for kind in ("mean", "median"):
+            offsets = (sync[f"{kind}_ms"] for sync in syncs)
+            table.add_row(f"  {kind} offset, ms", *("-" if ms is None else f"{ms:g}" for ms in offsets))
+    for key, title in (("first_frame", "first frame, dB"), ("psnr", "pictures, dB")):
+        ratios = [series[key] for series in several if key in series]
+        if ratios:
+            target = ratios[0]["target"]
+            table.add_row(title, *(marked(ratio["mean"], target) for ratio in ratios), f"{target:g}")
+            table.add_row("  the worst", *(marked(ratio["worst"], target) for ratio in ratios))
+            for name in ratios[0].get("backgrounds", ()):
+                table.add_row(f"  on {name}", *(f"{ratio['backgrounds'][name]:.1f}" for ratio in ratios))
+    table.add_row("clips", *(str(series["clips"]) for series in several))
+    table.add_row("seconds a clip", *(f"{series['seconds_per_clip']:g}" for series in several))
+    return table
 
 
 def percent(share: Values, target: float | None = None) -> str:
@@ -43,55 +76,11 @@ def marked(value: float, target: float | None) -> str:
     return f"[green]{text}[/]" if value >= target else f"[red]{text}[/]"
 
 
-def clips_table(title: str, columns: Mapping[str, Values]) -> Table:
-    """Series of clips beside each other, a row for each measure.
-
-    Args:
-        columns: heading -> summary of a series.
-    """
-    table = Table("% right", *columns, "target", title=title, title_justify="left", title_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name in MEASURES:
-        shares = [percent(series["measures"][name], TARGETS[name]) for series in columns.values()]
-        table.add_row(name, *shares, f"{TARGETS[name]:g}")
-    table.add_row("number of things", *(percent(series["number_of_things"]) for series in columns.values()))
-    syncs = [series["sync"] for series in columns.values()]
-    table.add_row("bounce in time", *(percent(sync["in_time"]) for sync in syncs))
-    table.add_row(
-        "  median offset, ms", *("-" if s["median_ms"] is None else f"{s['median_ms']:g}" for s in syncs)
-    )
-    if any("first_frame" in series for series in columns.values()):
-        firsts = [series["first_frame"] for series in columns.values()]
-        target = firsts[0]["target"]
-        table.add_row("first frame, dB", *(marked(f["mean"], target) for f in firsts), f"{target:g}")
-        table.add_row("  the worst", *(marked(f["worst"], target) for f in firsts))
-    table.add_row("clips", *(str(series["clips"]) for series in columns.values()))
-    table.add_row("seconds a clip", *(f"{series['seconds_per_clip']:g}" for series in columns.values()))
-    return table
-
-
 def mistakes_line(series: Values) -> str:
     """The most frequent mistakes of a series, in words."""
-    measures = {name: series["measures"][name]["mistakes"] for name in MEASURES}
-    return "; ".join(f"{name}: {_listed(rows)}" for name, rows in measures.items() if rows)
-
-
-def _listed(rows: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{row['found']} for {row['wanted']} {row['times']}x" for row in rows)
-
-
-def autoencoders_table(video: Values, sound: Values) -> Table:
-    """Both autoencoders."""
-    table = Table("autoencoders", "", "target", title="VAE", title_justify="left", title_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    target = video["target"]
-    table.add_row("pictures, mean dB", marked(video["mean"], target), f"{target:g}")
-    table.add_row("  the worst clip", f"{video['worst']:.1f}")
-    for name, value in video["backgrounds"].items():
-        table.add_row(f"  {name}", f"{value:.1f}")
-    table.add_row("sounds still right, %", percent(sound))
-    if sound["mistakes"]:
-        table.add_row("  " + _listed(sound["mistakes"]), "")
-    return table
+    listed = []
+    for name in MEASURES:
+        rows = series["measures"][name]["mistakes"]
+        words = (f"{row['found']} for {row['wanted']} {row['times']}x" for row in rows)
+        listed += [f"{name}: {', '.join(words)}"] if rows else []
+    return "; ".join(listed)

@@ -18,7 +18,7 @@ THIRD_PARTY = {
     "ltx_models": {"mlx", "mlx_lm", "numpy"},
     "ltx_loaders": {"mlx", "numpy", "safetensors", "huggingface_hub"},
     "ltx_pipelines": {"mlx", "numpy", "transformers", "imageio_ffmpeg", "PIL"},
-    "ltx_pocket": {"mlx", "numpy", "PIL", "tokenizers"},
+    "ltx_pocket": {"mlx", "numpy", "PIL", "rich", "tokenizers", "typer"},
     "ltx_cli": {"typer", "rich"},
 }
 

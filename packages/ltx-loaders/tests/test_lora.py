@@ -66,6 +66,14 @@ def test_nothing_to_fuse_changes_nothing() -> None:
     np.testing.assert_array_equal(network.to_q.weight, weight)
 
 
+def test_a_part_of_the_network_goes_without_what_it_has_not() -> None:
+    part = Network()
+    del part["to_out"]
+    assert fuse_loras(part, [(lora(0), 1.0)], ignores=lambda name: name.startswith("to_out.")) == 1
+    with pytest.raises(LoaderError, match="to_out.0.weight is no weight"):
+        fuse_loras(part, [(lora(0), 1.0)], ignores=lambda name: name.startswith("to_q."))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -196,7 +196,7 @@ def main() -> None:
     vae, processor = AudioVAE(config), AudioProcessor.from_config(config)
     log = Log(args.out, clock)
     # float32: spectrograms of -11.5 to 3 need more digits than bfloat16 has.
-    trainer = Trainer(vae, make_loss(vae), dtype=mx.float32, weight_decay=1e-3)
+    trainer = Trainer(vae, make_loss(vae), dtype=mx.float32, weight_decay=1e-3, fused=args.fused)
     if args.resume:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters)

@@ -150,7 +150,7 @@ def main() -> None:
 
     walks(args.walk_seconds)
     adapters = Adapters(network.transformer, args.rank)
-    trainer = Trainer(adapters, make_loss(adapters, network), ema_decay=0.998)
+    trainer = Trainer(adapters, make_loss(adapters, network), ema_decay=0.998, fused=args.fused)
     log.event(parameters=trainer.parameters)
 
     shares = np.array([course.share for course in courses])

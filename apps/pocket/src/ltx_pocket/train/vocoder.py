@@ -281,7 +281,7 @@ def main() -> None:
     pairs = Pairs(Checkpoint.open(args.audio_vae) if args.audio_vae else None, processor, latents)
     log = Log(args.out, clock)
     # float32: rounding adds up over many convolutions in a row.
-    trainer = Trainer(vocoder, make_loss(vocoder), dtype=mx.float32, betas=(0.8, 0.99))
+    trainer = Trainer(vocoder, make_loss(vocoder), dtype=mx.float32, betas=(0.8, 0.99), fused=args.fused)
     if args.resume:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters)

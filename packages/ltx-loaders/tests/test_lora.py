@@ -70,7 +70,7 @@ def test_a_part_of_the_network_goes_without_what_it_has_not() -> None:
     part = Network()
     del part["to_out"]
     assert fuse_loras(part, [(lora(0), 1.0)], ignores=lambda name: name.startswith("to_out.")) == 1
-    with pytest.raises(LoaderError, match="to_out.0.weight is no weight"):
+    with pytest.raises(LoaderError, match=r"to_out\.0\.weight is no weight"):
         fuse_loras(part, [(lora(0), 1.0)], ignores=lambda name: name.startswith("to_q."))
 
 

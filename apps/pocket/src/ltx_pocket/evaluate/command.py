@@ -29,8 +29,8 @@ def evaluate(
         list[PipelineName] | None,
         typer.Option(help="Repeatable. world: the world's own clips, for what the detectors miss."),
     ] = None,
-    count: Annotated[int, typer.Option(help="Clips of each other part.")] = 100,
-    few: Annotated[int, typer.Option(help="Clips of bounces, and at each guidance scale.")] = 32,
+    count: Annotated[int, typer.Option(help="Clips of prompts, vae and image, each.")] = 100,
+    few: Annotated[int, typer.Option(help="Clips of bounce, and of each guidance scale.")] = 32,
     guidance_sweep: Annotated[str, typer.Option(help="Guidance scales, joined by commas.")] = "1,2,3,5",
     steps: Annotated[
         int | None, typer.Option(help="Of pipelines with guidance; the model's own if not given.")

@@ -66,6 +66,17 @@ def test_an_empty_or_foreign_clip_is_not_taken_for_the_world() -> None:
     assert look(flat_rain, RATE).background in ("unknown", "grey")
 
 
+def test_a_thing_out_of_focus_keeps_its_shape() -> None:
+    for shape in ("ring", "cross", "star", "triangle"):
+        scene = Scene((Thing(shape, "red", "medium", "still", 0.5, 0.5),), "black", "silence")
+        video = np.array(render(pack([scene]), SIZE, SIZE, 4, RATE))[0]
+        for axis in (1, 2):
+            # Three box filters of 5 pixels: nearly a Gaussian of 2.4.
+            for _ in range(3):
+                video = np.mean([np.roll(video, shift, axis) for shift in range(-2, 3)], axis=0)
+        assert [thing.shape for thing in look(video, RATE).things] == [shape]
+
+
 def test_a_single_frame_can_be_looked_at() -> None:
     video = np.array(render(pack([bouncing()]), 64, 64, 1, RATE))[0]
     seen = look(video, RATE)

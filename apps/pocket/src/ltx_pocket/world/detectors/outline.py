@@ -1,4 +1,7 @@
-"""Shape and turn of a mask: its polar picture against those of the world's shapes, at every angle."""
+"""Shape and turn of a mask: its polar picture against those of the world's shapes, at every angle.
+
+A thing that is out of focus has round corners, and a ring no hole: it is compared with shapes out of focus.
+"""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -12,6 +15,9 @@ from ltx_pocket.world.vocabulary import SHAPES
 
 RINGS, ANGLES = 24, 120
 REACH = 2.1  # in units of the radius of the circle with the mask's area
+
+BLURS = (0.0, 0.15, 0.3)
+"""Standard deviations, in units of the shape's radius, of the shapes that masks are compared with."""
 
 # After how many parts of a full turn a shape looks the same.
 SYMMETRY = {"circle": 0, "ring": 0, "square": 4, "triangle": 3, "star": 5, "heart": 1, "cross": 4}
@@ -66,24 +72,41 @@ def polar(mask: np.ndarray, moments: Blob) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _templates() -> np.ndarray:
-    """Fourier transforms over the angle of every shape's polar picture: (K, RINGS, ANGLES // 2 + 1)."""
+    """Fourier transforms over the angle of every shape's polar picture at every blur:
+    (len(BLURS), K, RINGS, ANGLES // 2 + 1)."""
     size = 97
     line = (np.arange(size) + 0.5) / size * 3 - 1.5
     x, y = mx.array(line[None, :].astype(np.float32)), mx.array(-line[:, None].astype(np.float32))
     pictures = []
-    for index in range(len(SHAPES)):
-        mask = np.clip(0.5 - np.array(distance(mx.array(index), x, y)) * size / 3 / 3, 0, 1)
-        moments = blob(mask)
-        assert moments is not None
-        pictures.append(np.fft.rfft(polar(mask, moments), axis=1))
-    return np.stack(pictures)
+    for blur in BLURS:
+        for index in range(len(SHAPES)):
+            mask = np.clip(0.5 - np.array(distance(mx.array(index), x, y)) * size / 3 / 3, 0, 1)
+            mask = _blurred(mask, blur * size / 3) if blur else mask
+            moments = blob(mask)
+            assert moments is not None
+            pictures.append(np.fft.rfft(polar(mask, moments), axis=1))
+    return np.stack(pictures).reshape(len(BLURS), len(SHAPES), RINGS, -1)
+
+
+def _blurred(mask: np.ndarray, deviation: float) -> np.ndarray:
+    """A square mask out of focus, cut around half of its height as the masks of clips are."""
+    frequency = np.fft.fftfreq(len(mask))
+    falloff = np.exp(-2 * (np.pi * deviation * frequency) ** 2)
+    soft = np.fft.ifft2(np.fft.fft2(mask) * falloff[:, None] * falloff[None, :]).real
+    return np.clip(2 * soft / soft.max() - 0.5, 0, 1)
 
 
 def matches(mask: np.ndarray, moments: Blob) -> tuple[np.ndarray, np.ndarray]:
-    """For every shape: the best correlation over all turns (K,), and that at every turn (K, ANGLES)."""
+    """For every shape: the best correlation over all turns (K,), and that at every turn (K, ANGLES).
+
+    Each shape at the blur at which it is most like the mask.
+    """
     spectrum = np.fft.rfft(polar(mask, moments), axis=1)
-    curves = np.fft.irfft((spectrum[None] * np.conj(_templates())).sum(axis=1), n=ANGLES, axis=1)
-    return curves.max(axis=1), curves
+    products = (spectrum * np.conj(_templates())).sum(axis=2)
+    curves = np.fft.irfft(products, n=ANGLES, axis=2)
+    best = curves.max(axis=2)
+    blur = best.argmax(axis=0)
+    return best.max(axis=0), np.take_along_axis(curves, blur[None, :, None], axis=0)[0]
 
 
 def total_turn(curves: list[np.ndarray], shape: str) -> float:

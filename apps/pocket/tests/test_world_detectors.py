@@ -68,7 +68,7 @@ def test_an_empty_or_foreign_clip_is_not_taken_for_the_world() -> None:
 
 def test_a_thing_out_of_focus_keeps_its_shape() -> None:
     for shape in ("ring", "cross", "star", "triangle"):
-        scene = Scene((Thing(shape, "red", "medium", "still", 0.5, 0.5),), "black", "silence")
+        scene = Scene((Thing(shape, "red", "small", "still", 0.5, 0.5),), "black", "silence")
         video = np.array(render(pack([scene]), SIZE, SIZE, 4, RATE))[0]
         for axis in (1, 2):
             # Three box filters of 5 pixels: nearly a Gaussian of 2.4.

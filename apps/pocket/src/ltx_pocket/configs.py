@@ -36,17 +36,13 @@ def video_vae(size: str = "pocket") -> Section:
     pixels, a step takes half the time of the same weights spread evenly, and memory less.
     """
     tiny = size == "tiny"
-    encoder, decoder = (
-        ((("space", 1), ("time", 1), ("all", 1), ("all", 1), ("res", 1)),)
-        + ((("space", 1), ("res", 1), ("time", 1), ("all", 1), ("all", 2), ("res", 1)),)
-        if tiny
-        else (
-            (("space", 1), ("res", 1), ("time", 1), ("all", 1), ("res", 1), ("all", 1), ("res", 1)),
-            # Listed in the encoder's order, run from the last to the first.
-            (("space", 2), ("res", 2), ("time", 1), ("space", 1), ("time", 1), ("res", 1))
-            + (("space", 1), ("time", 1), ("res", 1)),
-        )
-    )
+    encoder = [("space", 1), ("res", 1), ("time", 1), ("all", 1), ("res", 1), ("all", 1), ("res", 1)]
+    # Listed in the encoder's order, run from the last to the first.
+    decoder = [("space", 2), ("res", 2), ("time", 1), ("space", 1), ("time", 1), ("res", 1)]
+    decoder += [("space", 1), ("time", 1), ("res", 1)]
+    if tiny:
+        encoder = [("space", 1), ("time", 1), ("all", 1), ("all", 1), ("res", 1)]
+        decoder = [("space", 1), ("res", 1), ("time", 1), ("all", 1), ("all", 2), ("res", 1)]
     return {
         "_class_name": "CausalVideoAutoencoder",
         "dims": 3,

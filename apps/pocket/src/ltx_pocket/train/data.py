@@ -88,7 +88,7 @@ class ClipPool:
         self.middles = np.concatenate(middles)
 
     def draw(self, rng: np.random.Generator, size: int, edge: int, num_frames: int) -> mx.array:
-        """`size` clips (B, 3, F, edge, edge) in [-1, 1], half of them around the first thing of their scene."""
+        """`size` clips (B, 3, F, edge, edge) in [-1, 1], half of them around the first thing of a scene."""
         which = rng.integers(len(self.middles), size=size)
         start = rng.integers(self.num_frames - num_frames + 1, size=size)
         room = self.edge - edge

@@ -142,16 +142,16 @@ def _place(rng: np.random.Generator, motion: str, radius: float, share: float) -
     if motion == "bounce":
         floor = round(_between(rng, 0.86, 0.92) - radius, 4)
         extent = _between(rng, 0.34, 0.42) if radius > 0.2 else _between(rng, 0.38, 0.5)
-        period, phase = _between(rng, 0.6, 0.8), _between(rng, 0.3, 0.7)
+        period, phase = _between(rng, 0.9, 1.1), _between(rng, 0.35, 0.65)
         return {"x": across, "y": floor, "extent": extent, "period": period, "phase": phase}
     y = _between(rng, 0.5 - slack, 0.5 + slack) if share == 1 else _between(rng, 0.4, 0.6)
     if motion == "circle":
         extent = _between(rng, 0.19, 0.24) if share == 1 else 0.1
         middle = {"x": _between(rng, 0.47, 0.53), "y": _between(rng, 0.47, 0.53)} if share == 1 else {}
-        period, phase = _between(rng, 1.9, 2.3), _between(rng, 0.0, 1.0)
+        period, phase = _between(rng, 2.4, 2.8), _between(rng, 0.0, 1.0)
         return {"x": across, "y": y, "extent": extent, "period": period, "phase": phase, **middle}
     if motion == "spin":
-        return {"x": across, "y": y, "period": _between(rng, 2.2, 2.8)}
+        return {"x": across, "y": y, "period": _between(rng, 3.4, 4.2)}
     return {"x": across, "y": y}
 
 

@@ -13,6 +13,9 @@ from ltx_models.video_vae.config import PaddingMode
 # Kernels index with 32 bits; larger arrays come out wrong without an error.
 MAX_ELEMENTS = 2**31
 
+PART = 2**19
+"""Positions at once in the gradient of a convolution's weights."""
+
 
 def convolve(x: mx.array, weight: mx.array, bias: mx.array, padding: tuple[int, int, int]) -> mx.array:
     """A convolution with stride 1 and zero padding, by the way that suits the device.
@@ -66,8 +69,14 @@ def _with_fast_gradients(padding: tuple[int, int, int]) -> Any:
         x, weight = primals
         turned = weight[:, ::-1, ::-1, ::-1].swapaxes(0, -1)
         outer = [size - 1 - pad for size, pad in zip(weight.shape[1:-1], padding, strict=True)]
-        change = mx.conv_general(x.swapaxes(0, -1), cotangent.swapaxes(0, -1), padding=padding)
-        return mx.conv_general(cotangent, turned, padding=outer), change.swapaxes(0, -1)
+        # In parts: of a million positions and more cuDNN makes something very slow.
+        size = max(1, PART * len(x) // (cotangent.size // cotangent.shape[-1]))
+        change = mx.zeros(weight.shape)
+        for first in range(0, len(x), size):
+            part, dy = x[first : first + size], cotangent[first : first + size]
+            own = mx.conv_general(part.swapaxes(0, -1), dy.swapaxes(0, -1), padding=padding)
+            change = change + own.swapaxes(0, -1).astype(mx.float32)
+        return mx.conv_general(cotangent, turned, padding=outer), change.astype(weight.dtype)
 
     return convolution
 

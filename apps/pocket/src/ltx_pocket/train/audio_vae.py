@@ -185,6 +185,7 @@ def main() -> None:
     parser = arguments(__doc__, minutes=2)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--pool", type=int, default=4096, help="scenes whose spectrograms are made in advance")
     args = parser.parse_args()
     clock = Clock(args.minutes)
     mx.random.seed(args.seed)
@@ -201,7 +202,7 @@ def main() -> None:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters)
 
-    pool = Pool(Scenes(args.seed, 64 if tiny else 10_000), processor, latents, 16 if tiny else 8192)
+    pool = Pool(Scenes(args.seed, 64 if tiny else 10_000), processor, latents, 16 if tiny else args.pool)
     log.event(pool=pool.mels.shape[0])
     until = max(0.5, 1 - 10 / clock.seconds) if clock.seconds else 0.0
     run(trainer, pool.stream(batch), clock, log, learning_rate=args.lr, until=until, folder=args.out)

@@ -115,7 +115,7 @@ class Stream:
         """A batch of cuts."""
         batch, frames, edge = self.native
         pool = self.pools[self.rng.integers(len(self.pools))]
-        return pool.draw(self.rng, 3 * batch, edge // 2, frames // 16 * 8 + 1)
+        return pool.draw(self.rng, 6 * batch, edge // 2, frames // 16 * 8 + 1)
 
     def whole(self) -> mx.array:
         """A batch of whole clips, one in four of another size than the native one."""
@@ -185,7 +185,7 @@ def main() -> None:
     parser = arguments(__doc__, minutes=8)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument(
-        "--batch", type=int, default=8, help="native clips in a batch; cuts of them: three times"
+        "--batch", type=int, default=4, help="native clips in a batch; cuts of them: six times"
     )
     parser.add_argument("--clips", type=int, default=9600, help="rendered in advance, 6.5 MB each")
     parser.add_argument("--cuts", type=float, default=0.55, help="part of the time with cuts only")

@@ -264,6 +264,7 @@ def main() -> None:
     )
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--pool", type=int, default=4096, help="scenes that are synthesized in advance")
     parser.add_argument("--window", type=int, default=80, help="mel frames of 10 ms that a step looks at")
     args = parser.parse_args()
     clock = Clock(args.minutes)
@@ -287,7 +288,7 @@ def main() -> None:
     log.event(parameters=trainer.parameters)
 
     until = max(0.5, 1 - 25 / clock.seconds) if clock.seconds else 0.0
-    pool = Pool(Scenes(args.seed, 64 if tiny else 10_000), pairs, 16 if tiny else 4096)
+    pool = Pool(Scenes(args.seed, 64 if tiny else 10_000), pairs, 16 if tiny else args.pool)
     log.event(pool=pool.tonal.shape[0])
     run(trainer, pool.stream(batch, window), clock, log, learning_rate=args.lr, until=until, folder=args.out)
     trainer.save(args.out)

@@ -16,7 +16,7 @@ from ltx_pocket.world.vocabulary import SHAPES
 RINGS, ANGLES = 24, 120
 REACH = 2.1  # in units of the radius of the circle with the mask's area
 
-BLURS = (0.0, 0.15, 0.3)
+BLURS = (0.0, 0.2, 0.4)
 """Standard deviations, in units of the shape's radius, of the shapes that masks are compared with."""
 
 # After how many parts of a full turn a shape looks the same.

@@ -1,16 +1,26 @@
 """What a caller asks for: one frozen dataclass for each pipeline, checked when it is made."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
-from ltx_core import ConfigError, MultiModalGuiderParams
+from ltx_core import ConfigError, MultiModalGuiderFactory, MultiModalGuiderParams
 
+from ltx_pipelines.defaults import NEGATIVE_PROMPT, PipelineDefaults
 from ltx_pipelines.images import ImageCondition
+
+Guidance = MultiModalGuiderParams | MultiModalGuiderFactory
 
 FRAME_STEP = 8
 # Two latents along each side: the decoder of LTX-2.0 mirrors at its borders and has nothing to mirror in one.
 MIN_SIZE = 64
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, MultiModalGuiderFactory):
+        return [[bound, vars(params)] for bound, params in value.params_by_sigma]
+    return vars(value) if isinstance(value, MultiModalGuiderParams) else value
 
 
 def check_frames(num_frames: int) -> None:
@@ -83,10 +93,60 @@ class ClipConfig:
         """The fields as plain values, for records."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["images"] = [image.describe() for image in self.images]
-        return {
-            name: vars(value) if isinstance(value, MultiModalGuiderParams) else value
-            for name, value in values.items()
-        }
+        return {name: _plain(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedConfig(ClipConfig):
+    """A guided clip; what is None comes from the model.
+
+    Attributes:
+        negative_prompt: what to stay away from.
+        num_inference_steps: denoising steps of the guided stage.
+        video_guidance, audio_guidance: all guidance parameters of a stream at once, or by noise level.
+        cfg_scale, audio_cfg_scale: guidance of picture and sound towards the prompt, in place of the above
+            value; 1 is none.
+        stg_scale: spatio-temporal guidance of both streams, likewise; 0 is none.
+    """
+
+    negative_prompt: str = NEGATIVE_PROMPT
+    num_inference_steps: int | None = None
+    video_guidance: Guidance | None = None
+    audio_guidance: Guidance | None = None
+    cfg_scale: float | None = None
+    audio_cfg_scale: float | None = None
+    stg_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_steps(self.num_inference_steps, range(2, 1001))
+
+    def guidance(self, defaults: PipelineDefaults) -> tuple[Guidance, Guidance]:
+        """Guidance of video and audio."""
+        return (
+            _override(self.video_guidance or defaults.video, self.cfg_scale, self.stg_scale),
+            _override(self.audio_guidance or defaults.audio, self.audio_cfg_scale, self.stg_scale),
+        )
+
+
+def _override(guidance: Guidance, cfg_scale: float | None, stg_scale: float | None) -> Guidance:
+    def change(params: MultiModalGuiderParams) -> MultiModalGuiderParams:
+        if cfg_scale is not None:
+            params = replace(params, cfg_scale=cfg_scale)
+        return params if stg_scale is None else replace(params, stg_scale=stg_scale)
+
+    return map_guidance(guidance, change)
+
+
+def map_guidance(
+    guidance: Guidance, change: Callable[[MultiModalGuiderParams], MultiModalGuiderParams]
+) -> Guidance:
+    """The same change in the parameters of every noise level."""
+    if isinstance(guidance, MultiModalGuiderParams):
+        return change(guidance)
+    return replace(
+        guidance, params_by_sigma=tuple((bound, change(params)) for bound, params in guidance.params_by_sigma)
+    )
 
 
 def check_steps(steps: int | None, allowed: range) -> None:

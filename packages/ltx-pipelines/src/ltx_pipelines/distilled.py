@@ -2,34 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import mlx.core as mx
-from ltx_core import (
-    DISTILLED_SIGMA_VALUES,
-    STAGE_2_DISTILLED_SIGMA_VALUES,
-    RandomNoise,
-    SimpleDenoiser,
-    VideoPixelShape,
-)
+from ltx_core import DISTILLED_SIGMA_VALUES, RandomNoise, SimpleDenoiser
 from ltx_core.noisers import NoiseFn
 
+from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import ClipConfig, check_steps
+from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import (
+    FROM_NOISE,
+    ModalitySpec,
     StagePlan,
-    decoding_plan,
     denoise,
-    encode_images,
-    prepare_images,
-    tokens_of,
-    upsample,
+    describe_stage,
+    pixel_shape,
+    refine,
+    refinement_plan,
 )
 
 
@@ -72,49 +68,42 @@ class DistilledPipeline:
 
     def plan(self, config: DistilledConfig) -> list[StagePlan]:
         """The stages of a run."""
-        first = stage_1_sigmas(config.num_inference_steps).size - 1
-        second = len(STAGE_2_DISTILLED_SIGMA_VALUES) - 1
-        half = f"{config.width // 2}x{config.height // 2}, {tokens_of(config, self.models, 2)} tokens"
-        full = f"{config.width}x{config.height}, {tokens_of(config, self.models)} tokens"
+        steps = stage_1_sigmas(config.num_inference_steps).size - 1
         return [
             StagePlan("encode prompt", 1),
-            StagePlan("stage 1", first, f"{first} steps at {half}"),
-            StagePlan("upsample", 1),
-            StagePlan("stage 2", second, f"{second} steps at {full}"),
+            StagePlan("stage 1", steps, describe_stage(config, self.models, steps, 2)),
+            *refinement_plan(config, self.models),
             *decoding_plan(config),
         ]
 
     def __call__(
         self, config: DistilledConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
     ) -> GenerationResult:
-        """Make a clip. Arguments as `TextToVideoPipeline`; `noise` is called for both streams of stage 1,
-        then for both of stage 2."""
+        """Make a clip. Arguments as `OneStagePipeline`; `noise` is called for both streams of stage 1, then
+        for both of stage 2."""
         models, noise = self.models, noise or RandomNoise(config.seed)
-        half = VideoPixelShape(1, config.num_frames, config.height // 2, config.width // 2, config.frame_rate)
-        full = half._replace(height=config.height, width=config.width)
+        half, full = pixel_shape(config, 2), pixel_shape(config)
         images = prepare_images(config, models.defaults.image_crf)
-
         (context,) = encode_prompts(models, [config.prompt], on_step)
-        stage = partial(
-            denoise,
+        first = denoise(
             models,
-            make_denoiser=lambda model: SimpleDenoiser(model, context.video, context.audio),
-            noise=noise,
-            on_step=on_step,
-            with_audio=config.generate_audio,
-        )
-        latents = stage(
             stage="stage 1",
             shape=half,
             sigmas=stage_1_sigmas(config.num_inference_steps),
-            items=encode_images(models, images, half.height, half.width),
+            make_denoiser=lambda model: SimpleDenoiser(model, context.video, context.audio),
+            noise=noise,
+            on_step=on_step,
+            video=ModalitySpec(encode_images(models, images, half)),
+            audio=FROM_NOISE if config.generate_audio else None,
         )
-        latents = stage(
-            stage="stage 2",
+        latents = refine(
+            models,
+            first,
             shape=full,
-            sigmas=mx.array(STAGE_2_DISTILLED_SIGMA_VALUES, mx.float32),
-            items=encode_images(models, images, full.height, full.width),
-            initial=upsample(models, latents, on_step),
+            context=context,
+            items=encode_images(models, images, full),
+            noise=noise,
+            on_step=on_step,
         )
         return finish("distilled", models, config, latents, on_step)
 

@@ -65,7 +65,13 @@ class ModelSource(Protocol):
 
     def text_encoder(self) -> AbstractContextManager[TextEncoder]: ...
 
-    def transformer(self, *, audio: bool = True) -> AbstractContextManager["LTXModel"]: ...
+    def transformer(
+        self, *, video: bool = True, audio: bool = True, loras: Sequence[LoraPathStrength] = ()
+    ) -> AbstractContextManager["LTXModel"]:
+        """The whole network or one stream's half of it, with the model's LoRAs and then these."""
+
+    def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
+        """Raise LoaderError unless these, of a stage alone, fit the transformer."""
 
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]: ...
 
@@ -144,9 +150,16 @@ class CheckpointModels:
     def text_encoder(self) -> AbstractContextManager[TextEncoder]:
         return self._use("text_encoder", self._build_text_encoder)
 
-    def transformer(self, *, audio: bool = True) -> AbstractContextManager["LTXModel"]:
-        name = "transformer" if audio else "transformer_video"
-        return self._use(name, lambda: self._build(name))
+    def transformer(
+        self, *, video: bool = True, audio: bool = True, loras: Sequence[LoraPathStrength] = ()
+    ) -> AbstractContextManager["LTXModel"]:
+        half = "_video" if not audio else "_audio" if not video else ""
+        component = f"transformer{half}"
+        key = " + ".join([component, *(f"{lora.path} {lora.strength}" for lora in loras)])
+        return self._use(key, lambda: self._build_transformer(component, loras))
+
+    def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
+        check_loras(self.checkpoint.build("transformer", self.dtype), loras)
 
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
         return self._use("video_encoder", lambda: self._build("video_encoder"))
@@ -164,11 +177,15 @@ class CheckpointModels:
         module = self.checkpoint.build(component, self.dtype, **options)
         if backend() == "metal" and hasattr(module, "eval_every"):
             module.eval_every = METAL_EVAL_EVERY
-        if component in ("transformer", "transformer_video"):
-            fuse(module, component, self.loras)
         # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
         mx.eval(module.parameters())
         return module
+
+    def _build_transformer(self, component: str, loras: Sequence[LoraPathStrength]) -> Any:
+        transformer = self._build(component)
+        fuse(transformer, component, [*self.loras, *loras])
+        mx.eval(transformer.parameters())
+        return transformer
 
     def _build_text_encoder(self) -> TextEncoder:
         gemma = load_gemma(self.gemma, self.dtype)

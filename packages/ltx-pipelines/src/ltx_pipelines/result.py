@@ -9,10 +9,11 @@ import numpy as np
 from ltx_core import Audio
 
 from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.decoding import decode_frames, decode_sound
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.media import write_mp4
 from ltx_pipelines.models import ModelSource
-from ltx_pipelines.stages import Latents, decode_frames, decode_sound
+from ltx_pipelines.stages import Latents
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ def finish(
     pipeline: str, models: ModelSource, config: ClipConfig, latents: Latents, on_step: OnStep
 ) -> GenerationResult:
     """Decode the last latents of a pipeline."""
+    assert latents.video is not None
     settings = {"pipeline": pipeline, "model": models.name, **config.settings()}
     return GenerationResult(
         frames=decode_frames(models, latents.video, on_step),

@@ -1,35 +1,33 @@
 """The stages that pipelines are composed of; each asks for its network and lets it go when it is done."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
-import numpy as np
 from ltx_core import (
-    Audio,
+    STAGE_2_DISTILLED_SIGMA_VALUES,
     EulerDiffusionStep,
     GaussianNoiser,
     LatentState,
-    VideoLatentShape,
+    SimpleDenoiser,
+    StepEvent,
     VideoPixelShape,
     X0Model,
     create_noised_state,
     euler_denoising_loop,
 )
-from ltx_core.conditioning import (
-    ConditioningItem,
-    VideoConditionByKeyframeIndex,
-    VideoConditionByLatentIndex,
-)
+from ltx_core.conditioning import ConditioningItem
 from ltx_core.denoisers import Denoiser, Model
-from ltx_core.noisers import NoiseFn
+from ltx_core.noisers import NoiseFn, Noiser
+from ltx_core.tools import LatentTools
 
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.events import OnStep, StageEvent
-from ltx_pipelines.images import image_tensor
+from ltx_pipelines.loras import LoraPathStrength
+from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.tripwires import check_signal
 
 if TYPE_CHECKING:
@@ -45,48 +43,54 @@ class StagePlan:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class PreparedImage:
-    """A conditioning image, read and re-compressed: pixels (H, W, 3) for a pixel frame counted from 0."""
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """What a denoising stage makes: video (1, C, F, H, W) and audio (1, C, T, M); None for one left out."""
 
-    pixels: np.ndarray
-    frame: int
-    strength: float
-
-
-def prepare_images(config: ClipConfig, default_crf: int) -> list[PreparedImage]:
-    """Read every image of a config, and re-compress it."""
-    return [
-        PreparedImage(image.pixels(default_crf), image.resolve_frame(config.num_frames), image.strength)
-        for image in config.images
-    ]
-
-
-def encode_images(
-    models: "ModelSource", images: Sequence[PreparedImage], height: int, width: int
-) -> list[ConditioningItem]:
-    """Conditioning items of a stage at its own size: an image at frame 0 replaces the first latent frame,
-    one at any other frame is appended as a keyframe."""
-    if not images:
-        return []
-    items: list[ConditioningItem] = []
-    with models.video_encoder() as encode:
-        for image in images:
-            latent = encode(image_tensor(image.pixels, height, width))
-            mx.eval(latent)
-            if image.frame == 0:
-                items.append(VideoConditionByLatentIndex(latent, image.strength, latent_idx=0))
-            else:
-                items.append(VideoConditionByKeyframeIndex(latent, image.frame, image.strength))
-    return items
+    video: mx.array | None
+    audio: mx.array | None
 
 
 @dataclass(frozen=True, eq=False)
-class Latents:
-    """What a denoising stage makes: video (1, C, F, H, W) and audio (1, C, T, M), or None without audio."""
+class ModalitySpec:
+    """How one stream of a stage begins.
 
-    video: mx.array
-    audio: mx.array | None
+    Attributes:
+        items: conditioning, applied in order.
+        initial: latent (1, C, ...) to start from; None: zeros.
+        noise_scale: noise level that it is brought to, the first sigma of the schedule.
+        frozen: it only guides the other stream and stays what it is; its noise_scale is 0 then.
+    """
+
+    items: Sequence[ConditioningItem] = ()
+    initial: mx.array | None = None
+    noise_scale: float = 1.0
+    frozen: bool = False
+
+    def state(self, tools: LatentTools, noiser: Noiser) -> LatentState:
+        """The state before the first step."""
+        return create_noised_state(
+            tools,
+            self.items,
+            noiser,
+            noise_scale=self.noise_scale,
+            initial_latent=self.initial,
+            frozen=self.frozen,
+        )
+
+
+FROM_NOISE = ModalitySpec()
+"""A stream that is made from nothing but noise."""
+
+Loop = Callable[[mx.array, LatentState | None, LatentState | None, Denoiser], Iterator[StepEvent]]
+"""A sampling method: (sigmas, video, audio, denoiser) to the events of its steps."""
+
+
+def euler(
+    sigmas: mx.array, video: LatentState | None, audio: LatentState | None, denoiser: Denoiser
+) -> Iterator[StepEvent]:
+    """The method of most pipelines."""
+    return euler_denoising_loop(sigmas, video, audio, EulerDiffusionStep(), denoiser)
 
 
 def denoise(
@@ -98,11 +102,12 @@ def denoise(
     make_denoiser: Callable[[Model], Denoiser],
     noise: NoiseFn,
     on_step: OnStep,
-    items: Sequence[ConditioningItem] = (),
-    initial: Latents | None = None,
-    with_audio: bool = True,
+    video: ModalitySpec | None = FROM_NOISE,
+    audio: ModalitySpec | None = FROM_NOISE,
+    loras: Sequence[LoraPathStrength] = (),
+    loop: Loop = euler,
 ) -> Latents:
-    """One denoising stage with Euler steps: noise, or an initial latent brought back to the first sigma.
+    """One denoising stage.
 
     Args:
         stage: its name in events.
@@ -110,108 +115,115 @@ def denoise(
         sigmas: the schedule, to its end.
         make_denoiser: from the network (predicting x0) to what the loop calls.
         noise: drawn for video, then for audio.
-        items: conditioning of the video.
-        initial: latents to start from.
-        with_audio: False leaves the sound out altogether.
+        video, audio: how the streams begin; None leaves one out altogether.
+        loras: of this stage alone, after those of the models.
+        loop: the sampling method.
     """
     steps = sigmas.size - 1
     on_step(StageEvent(stage, 0, steps))
     noiser = GaussianNoiser(noise)
-    scale = 1.0 if initial is None else float(sigmas[0])
-    video_tools = models.layout.video_tools(shape)
-    video: LatentState | None = create_noised_state(
-        video_tools,
-        items,
-        noiser,
-        noise_scale=scale,
-        initial_latent=None if initial is None else initial.video,
-    )
-    audio: LatentState | None = None
-    audio_tools = models.layout.audio_tools(shape)
-    if with_audio:
-        sound = None if initial is None else initial.audio
-        audio = create_noised_state(audio_tools, (), noiser, noise_scale=scale, initial_latent=sound)
+    tools: tuple[Any, Any] = models.layout.video_tools(shape), models.layout.audio_tools(shape)
+    states: list[LatentState | None] = [
+        None if spec is None else spec.state(own, noiser)
+        for spec, own in zip((video, audio), tools, strict=True)
+    ]
 
-    def video_latent(tokens: mx.array) -> mx.array:
-        """The clip's own tokens, without appended ones, as a latent."""
-        own = tokens[:, : video_tools.num_tokens]
-        return video_tools.patchifier.unpatchify(own, video_tools.target_shape)
+    def own_latent(stream: int, tokens: mx.array | None) -> mx.array | None:
+        """The stream's own tokens, without appended ones, as a latent."""
+        if tokens is None:
+            return None
+        own = tools[stream]
+        latent: mx.array = own.patchifier.unpatchify(tokens[:, : own.num_tokens], own.target_shape)
+        return latent
 
     # The loop must not start with the whole set-up still in its command buffer.
-    mx.eval([state.latent for state in (video, audio) if state is not None])
-    with models.transformer(audio=with_audio) as transformer:
-        model = X0Model(partial(transformer, cache=transformer.make_cache()))
-        denoiser = make_denoiser(model)
-        for event in euler_denoising_loop(sigmas, video, audio, EulerDiffusionStep(), denoiser):
-            video, audio = event.video, event.audio
-            preview = None if event.video_x0 is None else video_latent(event.video_x0)
-            on_step(StageEvent(stage, event.step + 1, steps, event.sigma_next, preview))
-    assert video is not None
-    result = Latents(
-        video_latent(video.latent),
-        None if audio is None else audio_tools.patchifier.unpatchify(audio.latent, audio_tools.target_shape),
-    )
-    check_signal(stage, "video latent", result.video)
-    if result.audio is not None:
-        check_signal(stage, "audio latent", result.audio)
+    mx.eval([(state.latent, state.clean_latent) for state in states if state is not None])
+    streams = {"video": video is not None, "audio": audio is not None}
+    with models.transformer(**streams, loras=loras) as transformer:
+        denoiser = make_denoiser(X0Model(partial(transformer, cache=transformer.make_cache())))
+        for event in loop(sigmas, states[0], states[1], denoiser):
+            states = [event.video, event.audio]
+            done = min(event.step + 1, steps)
+            on_step(StageEvent(stage, done, steps, event.sigma_next, own_latent(0, event.video_x0)))
+    result = Latents(*(own_latent(i, None if s is None else s.latent) for i, s in enumerate(states)))
+    for name, latent in (("video", result.video), ("audio", result.audio)):
+        if latent is not None:
+            check_signal(stage, f"{name} latent", latent)
     return result
 
 
-def upsample(models: "ModelSource", latents: Latents, on_step: OnStep) -> Latents:
-    """The video latent at twice its height and width."""
+def upsample(models: "ModelSource", latent: mx.array, on_step: OnStep) -> mx.array:
+    """A video latent at twice its height and width."""
     from ltx_models.upsampler import upsample_video
 
     on_step(StageEvent("upsample", 0, 1))
     with models.spatial_upsampler() as (upsampler, statistics):
-        video = upsample_video(latents.video, upsampler, statistics)
+        video = upsample_video(latent, upsampler, statistics)
         mx.eval(video)
     on_step(StageEvent("upsample", 1, 1))
-    return Latents(video, latents.audio)
+    return video
 
 
-def decode_frames(models: "ModelSource", latent: mx.array, on_step: OnStep) -> np.ndarray:
-    """Pixels of a video latent (1, C, F, H, W): uint8 (F, H, W, 3), decoded in tiles where it is large."""
-    from ltx_models.video_vae import TileSizeConfig, to_uint8
+def refine(
+    models: "ModelSource",
+    latents: Latents,
+    *,
+    shape: VideoPixelShape,
+    context: PromptContext,
+    items: Sequence[ConditioningItem],
+    noise: NoiseFn,
+    on_step: OnStep,
+    loras: Sequence[LoraPathStrength] = (),
+    audio: ModalitySpec | None = None,
+    loop: Loop = euler,
+) -> Latents:
+    """Upsampling, then the second stage: the distilled schedule's last steps at full size, without guidance.
 
-    factors = models.layout.scale_factors
-    shape = VideoLatentShape.from_shape(latent.shape).upscale(factors)
-    tiling = TileSizeConfig.auto(height=shape.height, width=shape.width, scale_factors=factors)
-    on_step(StageEvent("decode video", 0, shape.frames))
-    frames: list[np.ndarray] = []
-    done = 0
-    with models.video_decoder() as decoder:
-        for chunk in decoder.decode_video(latent, tiling):
-            if not frames:
-                check_signal("decode video", "first frames", chunk, may_be_constant=True)
-            frames.append(np.array(to_uint8(chunk)))
-            done += len(chunk)
-            on_step(StageEvent("decode video", done, shape.frames))
-    return np.concatenate(frames)
+    Args:
+        latents: those of the first stage.
+        items: conditioning of the video at this size.
+        loras: of this stage; the distilled one, where the model is not distilled itself.
+        audio: how the sound begins; None: as `latents.audio`, noised like the video.
+    """
+    assert latents.video is not None
+    sigmas = mx.array(STAGE_2_DISTILLED_SIGMA_VALUES, mx.float32)
+    level = STAGE_2_DISTILLED_SIGMA_VALUES[0]
+    upsampled = upsample(models, latents.video, on_step)
+    if audio is None and latents.audio is not None:
+        audio = ModalitySpec(initial=latents.audio, noise_scale=level)
+    return denoise(
+        models,
+        stage="stage 2",
+        shape=shape,
+        sigmas=sigmas,
+        make_denoiser=lambda model: SimpleDenoiser(model, context.video, context.audio),
+        noise=noise,
+        on_step=on_step,
+        video=ModalitySpec(items, upsampled, level),
+        audio=audio,
+        loras=loras,
+        loop=loop,
+    )
 
 
-def decode_sound(models: "ModelSource", latent: mx.array | None, on_step: OnStep) -> Audio | None:
-    """The sound of an audio latent (1, C, T, M)."""
-    from ltx_models.audio_vae import decode_audio
-
-    if latent is None:
-        return None
-    on_step(StageEvent("decode audio", 0, 1))
-    with models.audio_decoder() as (decoder, vocoder):
-        audio = decode_audio(latent, decoder, vocoder)
-        check_signal("decode audio", "waveform", audio.waveform, may_be_constant=True)
-    on_step(StageEvent("decode audio", 1, 1))
-    return audio
+def refinement_plan(config: ClipConfig, models: "ModelSource") -> list[StagePlan]:
+    """Upsampling and `refine`."""
+    steps = len(STAGE_2_DISTILLED_SIGMA_VALUES) - 1
+    return [StagePlan("upsample", 1), StagePlan("stage 2", steps, describe_stage(config, models, steps))]
 
 
-def decoding_plan(config: ClipConfig) -> list[StagePlan]:
-    """The last stages of every pipeline."""
-    sound = [StagePlan("decode audio", 1)] if config.generate_audio else []
-    return [StagePlan("decode video", config.num_frames), *sound]
+def describe_stage(config: ClipConfig, models: "ModelSource", steps: int, divisor: int = 1) -> str:
+    """Steps, size and tokens of a stage, for people."""
+    size = f"{config.width // divisor}x{config.height // divisor}"
+    return f"{steps} steps at {size}, {tokens_of(config, models, divisor)} tokens"
+
+
+def pixel_shape(config: ClipConfig, divisor: int = 1) -> VideoPixelShape:
+    """The clip at a stage's size, `divisor` times smaller along each side."""
+    size = config.height // divisor, config.width // divisor
+    return VideoPixelShape(1, config.num_frames, *size, config.frame_rate)
 
 
 def tokens_of(config: ClipConfig, models: "ModelSource", divisor: int = 1) -> int:
     """Video tokens of a clip, or of one `divisor` times smaller along each side."""
-    shape = VideoPixelShape(
-        1, config.num_frames, config.height // divisor, config.width // divisor, config.frame_rate
-    )
-    return math.prod(models.layout.video_tools(shape).target_shape[2:])
+    return math.prod(models.layout.video_tools(pixel_shape(config, divisor)).target_shape[2:])

@@ -10,8 +10,8 @@ import numpy as np
 from ltx_core.types import Audio
 from ltx_models.audio_vae import AudioEncoder, encode_audio
 from ltx_pipelines import CheckpointModels
+from ltx_pipelines.decoding import decode_frames, decode_sound
 from ltx_pipelines.events import ignore
-from ltx_pipelines.stages import decode_frames, decode_sound
 
 from ltx_pocket.evaluate.judge import Case, Made
 from ltx_pocket.evaluate.makers import Size, World

@@ -185,7 +185,7 @@ def main() -> None:
     parser = arguments(__doc__, minutes=2)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--pool", type=int, default=4096, help="scenes whose spectrograms are made in advance")
+    parser.add_argument("--pool", type=int, default=4096, help="spectrograms that are made in advance")
     args = parser.parse_args()
     clock = Clock(args.minutes)
     mx.random.seed(args.seed)

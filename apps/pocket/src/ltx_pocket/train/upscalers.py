@@ -145,9 +145,7 @@ def main() -> None:
         log = Log(args.out / axis, clock)
         section = configs.upscaler(axis, args.size)
         upscaler = LatentUpsampler(LatentUpsamplerConfig.from_config(section))
-        trainer = Trainer(
-            upscaler, lambda *_: (mx.array(0.0), {}), weight_decay=1e-3, fused=args.fused
-        )
+        trainer = Trainer(upscaler, lambda *_: (mx.array(0.0), {}), weight_decay=1e-3, fused=args.fused)
         pairs = Pairs(checkpoint, axis, trainer.dtype)
         trainer.loss = make_loss(upscaler, pairs)
         if args.resume:

@@ -1,0 +1,56 @@
+"""Conditioning of the video by images: read and re-compressed once, encoded anew at each stage's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import mlx.core as mx
+import numpy as np
+from ltx_core import VideoPixelShape
+from ltx_core.conditioning import (
+    ConditioningItem,
+    VideoConditionByKeyframeIndex,
+    VideoConditionByLatentIndex,
+)
+
+from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.images import image_tensor
+
+if TYPE_CHECKING:
+    from ltx_pipelines.models import ModelSource
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A conditioning image, read and re-compressed: pixels (H, W, 3) for a pixel frame counted from 0."""
+
+    pixels: np.ndarray
+    frame: int
+    strength: float
+
+
+def prepare_images(config: ClipConfig, default_crf: int) -> list[PreparedImage]:
+    """Read every image of a config, and re-compress it."""
+    return [
+        PreparedImage(image.pixels(default_crf), image.resolve_frame(config.num_frames), image.strength)
+        for image in config.images
+    ]
+
+
+def encode_images(
+    models: "ModelSource", images: Sequence[PreparedImage], shape: VideoPixelShape
+) -> list[ConditioningItem]:
+    """Conditioning items of a stage at its own size: an image at frame 0 replaces the first latent frame,
+    one at any other frame is appended as a keyframe."""
+    if not images:
+        return []
+    items: list[ConditioningItem] = []
+    with models.video_encoder() as encode:
+        for image in images:
+            latent = encode(image_tensor(image.pixels, shape.height, shape.width))
+            mx.eval(latent)
+            if image.frame == 0:
+                items.append(VideoConditionByLatentIndex(latent, image.strength, latent_idx=0))
+            else:
+                items.append(VideoConditionByKeyframeIndex(latent, image.frame, image.strength))
+    return items

@@ -1,23 +1,28 @@
-"""Turns every case file below --fixtures into tests and prints one table at the end."""
+"""Turns every case file and every recorded run below --fixtures into tests; one table at the end."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.parity import harness
+from tests.parity import e2e, harness
 
 DEFAULT = Path(__file__).parent.parent / "fixtures"
 RESULTS = pytest.StashKey[list[harness.Result]]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    directory = Path(metafunc.config.getoption("parity_fixtures") or DEFAULT).resolve()
+    if "run_path" in metafunc.fixturenames:
+        runs = e2e.find_runs(directory)
+        metafunc.parametrize("run_path", runs, ids=[f"{path.parent.name}/{path.name}" for path in runs])
     for fixture in ("case_path", "bfloat16_case_path"):
         if fixture not in metafunc.fixturenames:
             continue
-        directory = Path(metafunc.config.getoption("parity_fixtures") or DEFAULT).resolve()
         paths = harness.find_cases(directory)
-        if not paths:
-            raise pytest.UsageError(f"no parity cases below {directory} (expected .../cases/*.safetensors)")
+        if not paths and not e2e.find_runs(directory):
+            raise pytest.UsageError(
+                f"nothing recorded below {directory} (expected .../cases/*.safetensors or .../case.json)"
+            )
         if fixture == "bfloat16_case_path":
             paths = [path for path in paths if harness.runs_in_bfloat16(path.stem)]
         metafunc.parametrize(fixture, paths, ids=[f"{p.parent.parent.name}/{p.stem}" for p in paths])

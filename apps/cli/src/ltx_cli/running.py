@@ -1,0 +1,31 @@
+"""One run of a pipeline as a person sees it: note, plan, bars, file, time."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ltx_pipelines import Pipeline
+from rich.console import Console
+
+from ltx_cli.models import ModelFiles
+from ltx_cli.progress import bars, print_plan
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those that are not None: the others are left to the pipeline."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def make_clip(files: ModelFiles, runner: Pipeline[Any], config: Any, output: Path) -> None:
+    """Say what will be made, make it, and write it."""
+    started = time.monotonic()
+    console = Console(stderr=True)
+    plan = runner.plan(config)
+    if note := files.note(config.prompt):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))
+    with bars(console, plan) as on_step:
+        result = runner(config, on_step=on_step)
+    result.save(output)
+    seconds = time.monotonic() - started
+    console.print(f"{output}: made in {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)

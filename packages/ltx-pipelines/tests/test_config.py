@@ -17,7 +17,7 @@ from ltx_pipelines import (
     TextToVideoConfig,
 )
 from ltx_pipelines.defaults import NEGATIVE_PROMPT, defaults_for
-from ltx_pipelines.distilled import stage_1_sigmas
+from ltx_pipelines.few_steps import stage_1_sigmas
 
 PIXELS = np.zeros((4, 6, 3), np.uint8)
 KINDS = [TextToVideoConfig, OneStageConfig, DistilledConfig]

@@ -2,13 +2,14 @@
 
 import ltx_core  # noqa: F401  (loads the BLAS before mlx)
 
-from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.config import ClipConfig, GuidanceChange
 from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
 from ltx_pipelines.images import ImageCondition, MediaError
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media import check_output
+from ltx_pipelines.media_input import VideoInput, read_audio
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
 from ltx_pipelines.prompt import PromptContext
@@ -30,6 +31,7 @@ __all__ = [
     "DistilledConfig",
     "DistilledPipeline",
     "GenerationResult",
+    "GuidanceChange",
     "ImageCondition",
     "LoraPathStrength",
     "MediaError",
@@ -45,8 +47,10 @@ __all__ = [
     "StagePlan",
     "TextToVideoConfig",
     "TextToVideoPipeline",
+    "VideoInput",
     "check_output",
     "create_distilled_pipeline",
     "create_one_stage_pipeline",
     "create_text_to_video_pipeline",
+    "read_audio",
 ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ltx_core import Audio, ConfigError
 from ltx_pipelines import MediaError, VideoInput, read_audio
 from ltx_pipelines.media import write_mp4, write_wav
+from ltx_pipelines.media_input import read_frames
 
 RATE = 8000
 
@@ -53,6 +54,8 @@ def test_a_file(clip: Path) -> None:
     assert {(frame.shape, frame.dtype) for frame in frames} == {((32, 48, 3), np.dtype(np.uint8))}
     assert levels(video) == list(range(1, 21))
     assert levels(video, limit=3) == [1, 2, 3]
+    assert read_frames(clip, 3).shape == (3, 32, 48, 3)
+    assert read_frames(clip).shape[0] == 20
     sound = video.sound()
     assert sound is not None
     assert sound.sampling_rate == RATE

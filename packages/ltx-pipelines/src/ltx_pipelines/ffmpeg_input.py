@@ -74,7 +74,7 @@ def _facts(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
 def _picture(
     path: str | Path, rate: Fraction, start: float, duration: float | None, limit: int | None
 ) -> list[str]:
-    """Arguments for the picture at a constant rate, with frames repeated or dropped where the file differs."""
+    """Arguments for the picture at a constant rate; frames are repeated or dropped to meet it."""
     begin = ["-ss", f"{start:.9f}"] if start else []
     length = [] if duration is None else ["-t", f"{duration:.9f}"]
     cut = [] if limit is None else ["-frames:v", str(limit)]
@@ -83,7 +83,7 @@ def _picture(
 
 
 def count_frames(path: str | Path, rate: Fraction, start: float = 0.0, duration: float | None = None) -> int:
-    """How many frames `read_frames` will give; decodes them all.
+    """How many frames `stream_frames` will give; decodes them all.
 
     Raises:
         MediaError: ffmpeg failed.
@@ -92,7 +92,7 @@ def count_frames(path: str | Path, rate: Fraction, start: float = 0.0, duration:
         return sum(not line.startswith(b"#") for line in stream)
 
 
-def read_frames(
+def stream_frames(
     path: str | Path,
     streams: MediaStreams,
     rate: Fraction,

@@ -15,9 +15,9 @@ from ltx_core import Audio, ConfigError, VideoPixelShape
 from ltx_pipelines.ffmpeg_input import (
     MediaStreams,
     count_frames,
-    read_frames,
     read_samples,
     read_streams,
+    stream_frames,
 )
 from ltx_pipelines.images import MediaError
 from ltx_pipelines.media import exact_rate
@@ -136,7 +136,7 @@ class VideoInput:
             yield from (self.video[index] for index in self._order(rate)[:limit])
         else:
             cut = {"start": self.start, "duration": self.duration}
-            yield from read_frames(self.video, self._streams, rate, limit=limit, **cut)  # type: ignore[arg-type]
+            yield from stream_frames(self.video, self._streams, rate, limit=limit, **cut)  # type: ignore[arg-type]
 
     def pixels(self, height: int, width: int, num_frames: int, frame_rate: float | None = None) -> mx.array:
         """The clip as the video encoder takes it: resized to cover the size and cut to its middle.
@@ -171,6 +171,18 @@ class VideoInput:
         else:
             source = self.video if self._streams.sampling_rate else None
         return None if source is None else read_audio(source, self.start, min(limits, default=None))
+
+
+def read_frames(path: str | Path, limit: int | None = None) -> np.ndarray:
+    """The first frames of a file, uint8 (F, H, W, 3), all if `limit` is None.
+
+    Raises:
+        MediaError: the file is missing or no video, or has no frames.
+    """
+    frames = list(VideoInput(path).frames(limit=limit))
+    if not frames:
+        raise MediaError(f"{path} has no frames")
+    return np.stack(frames)
 
 
 def read_audio(source: str | Path | Audio, start: float = 0.0, duration: float | None = None) -> Audio:

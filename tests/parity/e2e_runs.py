@@ -4,8 +4,11 @@ from ltx_pipelines import (
     DistilledConfig,
     DistilledPipeline,
     GenerationResult,
+    ICLoraConfig,
+    ICLoraPipeline,
     OneStageConfig,
     OneStagePipeline,
+    ReferenceVideo,
 )
 
 from tests.parity.e2e import Run, runs
@@ -20,3 +23,19 @@ def distilled(run: Run) -> GenerationResult:
 def one_stage(run: Run) -> GenerationResult:
     config = OneStageConfig(**run.clip(), **run.guidance())
     return OneStagePipeline(run.models())(config, noise=run.noise)
+
+
+@runs("ICLoraPipeline")
+def ic_lora(run: Run) -> GenerationResult:
+    (reference,) = (name for name in run.tensors if name.startswith("in.reference_video"))
+    mask = run.tensors.get("in.conditioning_attention_mask")
+    config = ICLoraConfig(
+        **run.clip(),
+        video_conditioning=tuple(
+            ReferenceVideo(run.tensors[reference], strength) for _, strength in run.call["video_conditioning"]
+        ),
+        conditioning_attention_strength=run.call.get("conditioning_attention_strength", 1.0),
+        conditioning_attention_mask=None if mask is None else mask[0, 0],
+        skip_stage_2=run.call.get("skip_stage_2", False),
+    )
+    return ICLoraPipeline(run.models(()), run.loras())(config, noise=run.noise)

@@ -6,6 +6,7 @@ from ltx_pipelines.config import ClipConfig, GuidanceChange
 from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
+from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline, create_ic_lora_pipeline
 from ltx_pipelines.images import ImageCondition, MediaError
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media import check_output
@@ -14,6 +15,7 @@ from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
 from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
 from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.protocol import Pipeline
+from ltx_pipelines.references import ReferenceVideo
 from ltx_pipelines.result import GenerationResult
 from ltx_pipelines.stages import StagePlan
 from ltx_pipelines.text_to_video import (
@@ -32,6 +34,8 @@ __all__ = [
     "DistilledPipeline",
     "GenerationResult",
     "GuidanceChange",
+    "ICLoraConfig",
+    "ICLoraPipeline",
     "ImageCondition",
     "LoraPathStrength",
     "MediaError",
@@ -43,6 +47,7 @@ __all__ = [
     "Pipeline",
     "PipelineDefaults",
     "PromptContext",
+    "ReferenceVideo",
     "StageEvent",
     "StagePlan",
     "TextToVideoConfig",
@@ -50,6 +55,7 @@ __all__ = [
     "VideoInput",
     "check_output",
     "create_distilled_pipeline",
+    "create_ic_lora_pipeline",
     "create_one_stage_pipeline",
     "create_text_to_video_pipeline",
     "read_audio",

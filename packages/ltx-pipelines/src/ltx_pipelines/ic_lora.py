@@ -1,0 +1,151 @@
+"""In-context LoRAs on a distilled model: a reference video beside the clip in stage 1, then as distilled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from ltx_core import ConfigError, RandomNoise
+from ltx_core.noisers import NoiseFn
+
+from ltx_pipelines.conditioning import encode_images, prepare_images
+from ltx_pipelines.decoding import decoding_plan
+from ltx_pipelines.events import OnStep, ignore
+from ltx_pipelines.few_steps import FewStepsConfig, first_stage, first_stage_plan
+from ltx_pipelines.loras import LoraPathStrength
+from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.prompt import encode_prompts
+from ltx_pipelines.references import (
+    AttentionStrength,
+    ReferenceScale,
+    ReferenceVideo,
+    check_masks,
+    encode_references,
+    references_plan,
+)
+from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.stages import StagePlan, pixel_shape, refine, refinement_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class ICLoraConfig(FewStepsConfig):
+    """A clip after reference videos.
+
+    Attributes:
+        video_conditioning: the references, of the kind that the LoRA was trained for.
+        conditioning_attention_strength: how strongly clip and references attend to each other, 0 to 1.
+        conditioning_attention_mask: the same by place and time: (F, H, W) in [0, 1] over the pixels of a
+            reference, or a video file of that; it is multiplied with the strength.
+        skip_stage_2: end after the first stage: half the height and width, and no upscaler needed.
+    """
+
+    video_conditioning: tuple[ReferenceVideo, ...]
+    conditioning_attention_strength: float = 1.0
+    conditioning_attention_mask: str | Path | np.ndarray | None = None
+    skip_stage_2: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.video_conditioning:
+            raise ConfigError("video_conditioning is empty; give a reference, or use the distilled pipeline")
+        for reference in self.video_conditioning:
+            reference.num_frames(self.num_frames)
+        self.attention.num_frames(self.num_frames)
+
+    @cached_property
+    def attention(self) -> AttentionStrength:
+        """Both attention arguments."""
+        return AttentionStrength(self.conditioning_attention_strength, self.conditioning_attention_mask)
+
+    def settings(self) -> dict[str, Any]:
+        """The fields as plain values, for records."""
+        references = [reference.describe() for reference in self.video_conditioning]
+        mask = self.attention.describe()["mask"]
+        changes = {"video_conditioning": references, "conditioning_attention_mask": mask}
+        return {**super().settings(), **changes}
+
+
+class ICLoraPipeline:
+    """Encode prompt and references, denoise at half size with the LoRA, refine without it, decode.
+
+    Args:
+        models: of a distilled model; LoRAs that they carry are in both stages.
+        loras: in-context LoRAs, which are in the first stage alone.
+
+    Raises:
+        ConfigError: there is no LoRA, or several contradict each other.
+        LoaderError: a LoRA is missing, damaged, or for another network.
+    """
+
+    def __init__(self, models: ModelSource, loras: Sequence[LoraPathStrength]) -> None:
+        if not loras:
+            raise ConfigError("an in-context LoRA is needed; without one, use the distilled pipeline")
+        self.models, self.loras = models, tuple(loras)
+        self.scale = ReferenceScale.of(self.loras)
+        models.check_loras(self.loras)
+
+    def _check(self, config: ICLoraConfig) -> None:
+        """Find what does not fit LoRA and models before any network is loaded."""
+        half = pixel_shape(config, 2)
+        if not config.skip_stage_2:
+            self.models.require_spatial_upsampler()
+        self.scale.check_size(config.height, config.width)
+        factors = self.models.layout.scale_factors
+        check_masks(config.video_conditioning, config.attention, self.scale, half, factors)
+
+    def plan(self, config: ICLoraConfig) -> list[StagePlan]:
+        """The stages of a run. Raises ConfigError if the config does not fit LoRA or models."""
+        self._check(config)
+        prompt, stage_1 = first_stage_plan(config, self.models)
+        rest = [] if config.skip_stage_2 else refinement_plan(config, self.models)
+        references = references_plan(config.video_conditioning)
+        return [prompt, references, stage_1, *rest, *decoding_plan(config)]
+
+    def __call__(
+        self, config: ICLoraConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+    ) -> GenerationResult:
+        """Make a clip. Arguments as `DistilledPipeline`; the references' tokens stand behind all others.
+
+        Raises:
+            ConfigError: the size does not fit the LoRA, or the mask its reference.
+        """
+        self._check(config)
+        models, noise = self.models, noise or RandomNoise(config.seed)
+        half, full = pixel_shape(config, 2), pixel_shape(config)
+        images = prepare_images(config, models.defaults.image_crf)
+        (context,) = encode_prompts(models, [config.prompt], on_step)
+        items = [
+            *encode_images(models, images, half),
+            *encode_references(
+                models, config.video_conditioning, half, self.scale, config.attention, on_step
+            ),
+        ]
+        latents = first_stage(models, config, context, items, noise, on_step, loras=self.loras)
+        if not config.skip_stage_2:
+            items = encode_images(models, images, full)
+            latents = refine(
+                models, latents, shape=full, context=context, items=items, noise=noise, on_step=on_step
+            )
+        return finish("ic-lora", models, config, latents, on_step)
+
+
+def create_ic_lora_pipeline(
+    checkpoint: str | Path,
+    gemma: str | Path,
+    spatial_upsampler: str | Path | None,
+    ic_loras: Sequence[LoraPathStrength],
+    *,
+    loras: Sequence[LoraPathStrength] = (),
+    dtype: str | mx.Dtype | None = None,
+    memory: Memory = Memory.FREE,
+) -> ICLoraPipeline:
+    """The pipeline on files; arguments and errors as `CheckpointModels` and `ICLoraPipeline`.
+
+    Args:
+        loras: for both stages, such as the distilled one on a checkpoint that is not distilled.
+    """
+    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, loras=loras, dtype=dtype, memory=memory)
+    return ICLoraPipeline(models, ic_loras)

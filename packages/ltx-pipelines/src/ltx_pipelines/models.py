@@ -18,7 +18,7 @@ from ltx_pipelines.prompt import TextEncoder
 from ltx_pipelines.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from ltx_models.audio_vae import AudioDecoder
+    from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioProcessor
     from ltx_models.transformer import LTXModel
     from ltx_models.upsampler import LatentUpsampler
     from ltx_models.video_vae import PerChannelStatistics, VideoDecoder, VideoEncoder
@@ -63,6 +63,9 @@ class ModelSource(Protocol):
     def require_spatial_upsampler(self) -> None:
         """Raise ConfigError if there is no spatial upscaler."""
 
+    def require_audio_encoder(self) -> None:
+        """Raise LoaderError if the audio encoder is missing or damaged."""
+
     def text_encoder(self) -> AbstractContextManager[TextEncoder]: ...
 
     def transformer(
@@ -76,6 +79,8 @@ class ModelSource(Protocol):
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]: ...
 
     def video_decoder(self) -> AbstractContextManager["VideoDecoder"]: ...
+
+    def audio_encoder(self) -> AbstractContextManager[tuple["AudioEncoder", "AudioProcessor"]]: ...
 
     def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]: ...
 
@@ -147,6 +152,9 @@ class CheckpointModels:
                 "ltx-2-spatial-upscaler-x2, or choose a one-stage pipeline"
             )
 
+    def require_audio_encoder(self) -> None:
+        self.checkpoint.build("audio_encoder", self.dtype)
+
     def text_encoder(self) -> AbstractContextManager[TextEncoder]:
         return self._use("text_encoder", self._build_text_encoder)
 
@@ -166,6 +174,9 @@ class CheckpointModels:
 
     def video_decoder(self) -> AbstractContextManager["VideoDecoder"]:
         return self._use("video_decoder", lambda: self._build("video_decoder"))
+
+    def audio_encoder(self) -> AbstractContextManager[tuple["AudioEncoder", "AudioProcessor"]]:
+        return self._use("audio_encoder", self._build_audio_encoder)
 
     def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]:
         return self._use("audio_decoder", lambda: (self._build("audio_decoder"), self._build("vocoder")))
@@ -194,6 +205,12 @@ class CheckpointModels:
         mx.eval(gemma.parameters())
         processor = self._build("embeddings_processor", gemma=self.gemma_config)
         return TextEncoder(Tokenizer(self.gemma), gemma, processor)
+
+    def _build_audio_encoder(self) -> tuple["AudioEncoder", "AudioProcessor"]:
+        from ltx_models.audio_vae import AudioProcessor
+
+        encoder = self._build("audio_encoder")
+        return encoder, AudioProcessor.from_config(encoder.config)
 
     def _build_upsampler(self) -> tuple["LatentUpsampler", "PerChannelStatistics"]:
         self.require_spatial_upsampler()

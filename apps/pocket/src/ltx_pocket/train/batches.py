@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
     Attributes:
         video, audio: clean tokens (B, T, D).
-        fixed: (B, T, 1) bool, video tokens that are given.
+        fixed: (B, F) bool, latent frames that are given.
         video_sigma, audio_sigma: (B,) noise levels, 0 for a stream that is given.
         video_level, audio_level: `sinusoids` of them.
         ids, lengths: captions.

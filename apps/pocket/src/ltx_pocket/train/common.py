@@ -85,7 +85,7 @@ class Layout:
     """
 
     CHUNK = 3 * 2**20
-    ALIGNMENT = 64
+    ALIGNMENT = 16
 
     def __init__(self, tree: dict[str, Any]) -> None:
         # (name, shape, padding): matrix products want their operands at round addresses.
@@ -98,32 +98,49 @@ class Layout:
                 room = self.CHUNK
             room -= value.size + padding
             self.chunks[-1].append((name, value.shape, padding))
+        self.names = [name for chunk in self.chunks for name, _, _ in chunk]
 
-    def join(self, tree: dict[str, Any]) -> list[mx.array]:
-        """The long arrays of a tree, float32."""
-        values = dict(flat(tree))
-        return [
-            mx.concatenate(
-                [
-                    piece
-                    for name, _, padding in chunk
-                    for piece in (values[name].astype(mx.float32).flatten(), mx.zeros(padding))
-                ]
-            )
-            for chunk in self.chunks
-        ]
-
-    def split(self, chunks: Sequence[mx.array]) -> dict[str, Any]:
-        """The tree of long arrays, in their dtype; its gradient is a concatenation."""
-        weights: list[tuple[str, mx.array]] = []
-        for array, names in zip(chunks, self.chunks, strict=True):
-            sizes = [size for _, shape, padding in names for size in (math.prod(shape), padding) if size]
-            pieces = iter(mx.split(array, np.cumsum(sizes)[:-1].tolist()))
-            for name, shape, padding in names:
-                weights.append((name, next(pieces).reshape(shape)))
+    def join(self, arrays: Sequence[mx.array]) -> list[mx.array]:
+        """The long arrays of the network's arrays in the tree's order, float32."""
+        values = iter(arrays)
+        result = []
+        for chunk in self.chunks:
+            pieces: list[mx.array] = []
+            for _, _, padding in chunk:
+                pieces.append(next(values).flatten())
                 if padding:
-                    next(pieces)
-        return cast(dict[str, Any], tree_unflatten(weights))
+                    pieces.append(mx.zeros(padding, pieces[-1].dtype))
+            result.append(mx.concatenate(pieces).astype(mx.float32))
+        return result
+
+    def split(self, chunks: Sequence[mx.array]) -> list[mx.array]:
+        """The network's arrays in the tree's order, parts of the long ones.
+
+        Take gradients by these, not by the long arrays: that of every slice would be as long as the whole.
+        """
+        arrays = []
+        for array, names in zip(chunks, self.chunks, strict=True):
+            start = 0
+            for _, shape, padding in names:
+                size = math.prod(shape)
+                arrays.append(array[start : start + size].reshape(shape))
+                start += size + padding
+        return arrays
+
+    def tree(self, chunks: Sequence[mx.array]) -> dict[str, Any]:
+        """The tree that the long arrays hold."""
+        return cast(dict[str, Any], tree_unflatten(list(zip(self.names, self.split(chunks), strict=True))))
+
+    def places(self, model: nn.Module) -> list[tuple[Any, Any]]:
+        """Where a network keeps its arrays: containers and keys, in the tree's order."""
+        found = []
+        for name in self.names:
+            *path, last = [int(part) if part.isdecimal() else part for part in name.split(".")]
+            container: Any = model
+            for part in path:
+                container = container[part]
+            found.append((container, last))
+        return found
 
 
 class Trainer:
@@ -162,8 +179,11 @@ class Trainer:
         # On a CPU compilation costs more than it saves.
         self.fused = fused and backend() != "cpu"
         self.steps = 0
-        self.layout = Layout(model.trainable_parameters())
-        self.weights: dict[str, list[mx.array]] = {"now": self.layout.join(model.trainable_parameters())}
+        tree = model.trainable_parameters()
+        self.layout = Layout(tree)
+        # Put there one by one: an update of the tree takes as long as the whole forward pass takes to build.
+        self.places = self.layout.places(model)
+        self.weights: dict[str, list[mx.array]] = {"now": self._join(tree)}
         self.weights["average"] = [mx.array(chunk) for chunk in self.weights["now"]]
         self.optimizer = optim.AdamW(0.0, betas=list(betas), weight_decay=weight_decay, bias_correction=True)
         self.optimizer.init({"chunks": self.weights["now"]})
@@ -172,12 +192,12 @@ class Trainer:
     @property
     def params(self) -> dict[str, Any]:
         """The weights as a tree."""
-        return self.layout.split(self.weights["now"])
+        return self.layout.tree(self.weights["now"])
 
     @property
     def ema(self) -> dict[str, Any]:
         """Their moving average as a tree."""
-        return self.layout.split(self.weights["average"])
+        return self.layout.tree(self.weights["average"])
 
     @property
     def parameters(self) -> int:
@@ -190,13 +210,20 @@ class Trainer:
             mx.compile(self._step, inputs=self.state, outputs=self.state) if self.fused else self._step
         )
 
-    def _forward(self, chunks: list[mx.array], *batch: mx.array) -> tuple[mx.array, Metrics]:
-        self.model.update(self.layout.split([chunk.astype(self.dtype) for chunk in chunks]))
+    def _join(self, tree: dict[str, Any]) -> list[mx.array]:
+        values = dict(flat(tree))
+        return self.layout.join([values[name] for name in self.layout.names])
+
+    def _forward(self, arrays: list[mx.array], *batch: mx.array) -> tuple[mx.array, Metrics]:
+        for (container, key), array in zip(self.places, arrays, strict=True):
+            container[key] = array
         return self.loss(*batch)
 
     def _step(self, *batch: mx.array) -> Metrics:
         now = self.weights["now"]
-        (loss, metrics), gradients = mx.value_and_grad(self._forward)(now, *batch)
+        arrays = self.layout.split([chunk.astype(self.dtype) for chunk in now])
+        (loss, metrics), slopes = mx.value_and_grad(self._forward)(arrays, *batch)
+        gradients = self.layout.join(slopes)
         norm = mx.sqrt(mx.stack([mx.square(g).sum() for g in gradients]).sum())
         finite = mx.isfinite(norm)
         scale = mx.minimum(1.0, self.clip / (norm + 1e-6))
@@ -222,7 +249,7 @@ class Trainer:
 
     def assign(self, params: dict[str, Any], ema: dict[str, Any], steps: int) -> None:
         """Go on from these weights, this average of them, and this many steps."""
-        self.weights.update(now=self.layout.join(params), average=self.layout.join(ema))
+        self.weights.update(now=self._join(params), average=self._join(ema))
         self.steps = steps
         self._compile()
 

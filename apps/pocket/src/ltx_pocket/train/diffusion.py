@@ -6,6 +6,7 @@ the batch, so that a whole training step is one graph that `mx.compile` takes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -28,6 +29,7 @@ from ltx_models.transformer.transformer import PREFIX
 from ltx_models.transformer.transformer_args import CrossModalArgs, TransformerArgs
 
 from ltx_pocket.configs_text import MAX_LENGTH
+from ltx_pocket.train.layers import set_layers, turning
 
 Contexts = tuple[mx.array, mx.array]
 
@@ -58,7 +60,7 @@ class Stream(NamedTuple):
         tokens: (B, T, D), noisy where they are to be denoised.
         level: (B, 256), what `sinusoids` makes of each sample's sigma.
         context: (B, 128, width) text.
-        fixed: (B, T, 1) bool, tokens that are clean, or None for none of them.
+        fixed: (B, F) bool, latent frames that are clean, or None for none of them.
     """
 
     tokens: mx.array
@@ -67,16 +69,26 @@ class Stream(NamedTuple):
     fixed: mx.array | None = None
 
 
-class TwoLevels(Modulation):
-    """Modulation of tokens that have their sample's noise level or none.
+@dataclass(frozen=True, eq=False)
+class FrameModulation(Modulation):
+    """Modulation by latent frames, whose tokens stand together.
 
-    values: (B + 1, coefficients, dim), the last row for no noise; index: (B, T, 1) bool, True for no noise.
+    Attributes:
+        values: (B, F, coefficients, dim).
+        tokens: of a frame.
     """
 
-    def per_token(self, values: mx.array) -> mx.array:
-        assert self.index is not None
-        # A choice, not a gather: the gradient of a gather would be a scatter onto B + 1 rows.
-        return mx.where(self.index, values[-1], values[:-1, None])
+    tokens: int
+
+    def spread(self, row: mx.array) -> mx.array:
+        batch, frames, _, dim = row.shape
+        return mx.broadcast_to(row, (batch, frames, self.tokens, dim)).reshape(batch, -1, dim)
+
+
+def of_tokens(frames: mx.array, count: int) -> mx.array:
+    """What is said of latent frames (B, F), of each of `count` tokens: (B, count, 1)."""
+    batch, number = frames.shape
+    return mx.broadcast_to(frames[..., None], (batch, number, count // number)).reshape(batch, count, 1)
 
 
 def sinusoids(sigmas: np.ndarray) -> mx.array:
@@ -102,6 +114,7 @@ class Diffusion(nn.Module):
             )
         )
         self.transformer = LTXModel(LTXModelConfig.from_config(section))
+        set_layers(self)
         # The connectors' rotations are made on the host, before any graph is compiled.
         for connector in self._connectors():
             mx.eval(connector.attend(mx.zeros((1, MAX_LENGTH, connector.config.inner_dim))))
@@ -177,17 +190,25 @@ class Diffusion(nn.Module):
         model = self.transformer
         none = sinusoids(np.zeros(1))
 
-        def modulation(adaln: str, stream: Stream, per_token: bool) -> tuple[Modulation, Modulation]:
-            if not per_token or stream.fixed is None:
+        def modulation(adaln: str, stream: Stream, by_frame: bool) -> tuple[Modulation, Modulation]:
+            fixed = stream.fixed if by_frame else None
+            if fixed is None:
                 rows, embedded = model[adaln].project(stream.level.astype(model.dtype))
                 return Modulation(rows, None), Modulation(embedded, None)
             levels = mx.concatenate([stream.level, none]).astype(model.dtype)
+            tokens = stream.tokens.shape[1] // fixed.shape[1]
+
+            def chosen(values: mx.array) -> Modulation:
+                own, clean = mx.split(values[:, None], [len(stream.level)])
+                # A choice, not a gather: the gradient of a gather would be a scatter onto few rows.
+                return FrameModulation(mx.where(fixed[..., None, None], clean, own), None, tokens)
+
             rows, embedded = model[adaln].project(levels)
-            return TwoLevels(rows, stream.fixed), TwoLevels(embedded, stream.fixed)
+            return chosen(rows), chosen(embedded)
 
         def args(name: str, other: str) -> TransformerArgs:
             prefix, stream = PREFIX[name], streams[name]
-            own, between = tables.of(name)
+            own, between = (turning(pair, model.dtype) for pair in tables.of(name))
             timesteps, embedded = modulation(f"{prefix}adaln_single", stream, True)
             cross = f"av_ca_{name}_scale_shift_adaln_single"
             return TransformerArgs(

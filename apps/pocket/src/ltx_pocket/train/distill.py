@@ -23,7 +23,7 @@ from ltx_pipelines.defaults import NEGATIVE_PROMPT
 from ltx_pocket.configs_text import MAX_LENGTH
 from ltx_pocket.train.adapters import Adapters
 from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
-from ltx_pocket.train.diffusion import Diffusion, Stream, Tables
+from ltx_pocket.train.diffusion import Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import Bucket, Captions, Encoders, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import Step, denoise, stepper
@@ -82,7 +82,7 @@ def make_loss(adapters: Adapters, network: Diffusion) -> Loss:
         velocities = network.velocities(
             Stream(video, level, video_context, fixed), Stream(audio, level, audio_context), Tables(*tables)
         )
-        made = 1 - fixed.astype(mx.float32)
+        made = 1 - of_tokens(fixed, video.shape[1]).astype(mx.float32)
         error = mx.square(velocities[0].astype(mx.float32) - video_target.astype(mx.float32)) * made
         video_loss = error.sum() / (made.sum() * video.shape[-1])
         audio_loss = mx.square(velocities[1].astype(mx.float32) - audio_target.astype(mx.float32)).mean()

@@ -230,16 +230,16 @@ class Pool:
         return self.video[where], self.audio[where], self.ids[index, wording], self.lengths[index, wording]
 
     def fixed(self, rng: np.random.Generator, size: int, image: float) -> mx.array:
-        """(B, T, 1) bool: tokens that are given, not made.
+        """(B, F) bool: latent frames that are given, not made; the image beside a clip is the last one.
 
         Args:
             image: probability that a clip starts from its own first frame. The image beside a clip is always
                 given, and then every other clip starts from one, too.
         """
-        fixed = np.zeros((size, self.video.shape[1], 1), bool)
-        starts = rng.random(size) < (0.5 if self.image_tokens else image)
-        fixed[:, : self.frame_tokens] = starts[:, None, None]
-        fixed[:, self.clip_tokens :] = True
+        fixed = np.zeros((size, self.video.shape[1] // self.frame_tokens), bool)
+        fixed[:, 0] = rng.random(size) < (0.5 if self.image_tokens else image)
+        if self.image_tokens:
+            fixed[:, -1] = True
         return mx.array(fixed)
 
 

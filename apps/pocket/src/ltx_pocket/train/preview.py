@@ -49,7 +49,7 @@ def draw_samples(
     contexts = network.contexts(mx.array(ids), mx.array(lengths))
     video = mx.zeros((count, video_tools.num_tokens, encoders.video_channels))
     audio = mx.zeros((count, audio_tools.num_tokens, encoders.audio_features))
-    fixed = mx.zeros((count, video_tools.num_tokens, 1), mx.bool_)
+    fixed = mx.zeros((count, video_tools.target_shape.frames), mx.bool_)
     made = denoise(noised(video, audio, fixed, 1.0, mx.random.key(0)), contexts, tables)
     rows = []
     for clip in made.video:

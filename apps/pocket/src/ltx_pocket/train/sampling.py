@@ -8,11 +8,11 @@ import mlx.core as mx
 import numpy as np
 from ltx_core.device import compiled
 
-from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, sinusoids
+from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens, sinusoids
 
 
 class State(NamedTuple):
-    """Tokens on their way from noise to clips, (B, T, D) float32 each, and those that are given (B, T, 1)."""
+    """Tokens on their way from noise to clips, (B, T, D) float32 each, and frames that are given (B, F)."""
 
     video: mx.array
     audio: mx.array
@@ -55,7 +55,8 @@ def stepper(network: Diffusion, negative: Contexts | None = None, guidance: floa
             pairs = [mx.split(v.astype(mx.float32), 2) for v in velocities]
             velocities = guide(*pairs[0]), guide(*pairs[1])
         moved = state.video + delta * velocities[0]
-        return mx.where(state.fixed, state.video, moved), state.audio + delta * velocities[1]
+        given = of_tokens(state.fixed, moved.shape[1])
+        return mx.where(given, state.video, moved), state.audio + delta * velocities[1]
 
     def call(state: State, sigma: float, after: float, contexts: Contexts, tables: Tables) -> State:
         level = sinusoids(np.array([sigma]))
@@ -79,4 +80,4 @@ def noised(video: mx.array, audio: mx.array, fixed: mx.array, sigma: float, key:
     video, audio = video.astype(mx.float32), audio.astype(mx.float32)
     noisy = (1 - sigma) * video + sigma * mx.random.normal(video.shape, key=first)
     sound = (1 - sigma) * audio + sigma * mx.random.normal(audio.shape, key=second)
-    return State(mx.where(fixed, video, noisy), sound, fixed)
+    return State(mx.where(of_tokens(fixed, video.shape[1]), video, noisy), sound, fixed)

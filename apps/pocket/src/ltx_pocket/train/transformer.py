@@ -25,7 +25,7 @@ from mlx.utils import tree_map
 from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_section
 from ltx_pocket.train.batches import Batch, Data, flattened
 from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
-from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables
+from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
@@ -68,13 +68,14 @@ def make_loss(network: Diffusion) -> Loss:
         first, second = mx.random.split(batch.key)
         noise, hiss = mx.random.normal(video.shape, key=first), mx.random.normal(audio.shape, key=second)
         sigma, sound_sigma = batch.video_sigma[:, None, None], batch.audio_sigma[:, None, None]
-        noisy = mx.where(batch.fixed, video, video + sigma * (noise - video))
+        given = of_tokens(batch.fixed, video.shape[1])
+        noisy = mx.where(given, video, video + sigma * (noise - video))
         velocities = network.velocities(
             Stream(noisy, batch.video_level, video_context, batch.fixed),
             Stream(audio + sound_sigma * (hiss - audio), batch.audio_level, audio_context),
             batch.tables,
         )
-        made = 1 - batch.fixed.astype(mx.float32)
+        made = 1 - given.astype(mx.float32)
         video_loss = flow_loss(velocities[0], video, noise, made, batch.video_sigma == 0)
         audio_loss = flow_loss(
             velocities[1], audio, hiss, mx.ones((*audio.shape[:2], 1)), batch.audio_sigma == 0

@@ -39,7 +39,7 @@ class Trajectories(NamedTuple):
     Attributes:
         video, audio: (N, levels, T, D) float16 where a step begins.
         video_target, audio_target: velocities of the teacher's way to the next level.
-        fixed: (N, T, 1) bool.
+        fixed: (N, F) bool.
         video_context, audio_context: (N, 128, width).
     """
 

@@ -50,11 +50,20 @@ class Modulation:
         """Spread values (U, ...), one row for each distinct timestep, over tokens: (B, T or 1, ...)."""
         return values[:, None] if self.index is None else values[self.index]
 
+    def spread(self, row: mx.array) -> mx.array:
+        """One row (U, 1, dim) over tokens: (B, T or 1, dim)."""
+        return row if self.index is None else row.squeeze(1)[self.index]
 
-def get_ada_values(scale_shift_table: mx.array, modulation: Modulation, rows: slice) -> list[mx.array]:
-    """Some rows of a table (coefficients, dim) plus the modulation, each (B, T or 1, dim)."""
-    values = scale_shift_table[rows].astype(modulation.values.dtype) + modulation.values[:, rows]
-    return [modulation.per_token(values[:, row]) for row in range(values.shape[1])]
+
+def get_ada_values(
+    scale_shift_table: mx.array, modulation: Modulation, rows: slice = slice(None)
+) -> list[mx.array]:
+    """Rows of a table (coefficients, dim) plus the modulation, each (B, T or 1, dim).
+
+    The sum is cut once, not indexed row by row: the gradient of that is one concatenation.
+    """
+    values = scale_shift_table[rows].astype(modulation.values.dtype) + modulation.values[..., rows, :]
+    return [modulation.spread(row) for row in mx.split(values, values.shape[-2], axis=-2)]
 
 
 def get_timestep_embedding(timesteps: np.ndarray, embedding_dim: int = 256) -> np.ndarray:

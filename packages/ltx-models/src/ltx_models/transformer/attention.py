@@ -81,11 +81,15 @@ class Attention(nn.Module):
         batch, length, _ = x.shape
         return x.reshape(batch, length, self.heads, -1).transpose(0, 2, 1, 3)
 
+    def rotate(self, x: mx.array, pe: FreqsCis) -> mx.array:
+        """RoPE of queries or keys (B, heads, T, dim_head)."""
+        return apply_rotary_emb(x, pe, self.rope_type)
+
     def keys_values(self, context: mx.array, pe: FreqsCis | None = None) -> KeysValues:
         """Keys (normalised and rotated) and values of a context (B, S, C), each (B, heads, S, dim_head)."""
         keys = self._split_heads(self.k_norm(self.to_k(context)))
         if pe is not None:
-            keys = apply_rotary_emb(keys, pe, self.rope_type)
+            keys = self.rotate(keys, pe)
         return keys, self._split_heads(self.to_v(context))
 
     def __call__(
@@ -121,7 +125,7 @@ class Attention(nn.Module):
             keys, values = keys_values
             queries = self._split_heads(self.q_norm(self.to_q(x)))
             if pe is not None:
-                queries = apply_rotary_emb(queries, pe, self.rope_type)
+                queries = self.rotate(queries, pe)
             heads = attend(queries, keys, values, self.scale, mask)
             if perturbation_mask is not None:
                 keep = perturbation_mask[..., None]

@@ -128,6 +128,6 @@ class LTXModel(nn.Module):
     def process_output(self, stream: str, args: TransformerArgs) -> mx.array:
         """Velocities from the hidden states after the last block."""
         prefix = PREFIX[stream]
-        shift, scale = get_ada_values(self[f"{prefix}scale_shift_table"], args.embedded_timestep, slice(0, 2))
+        shift, scale = get_ada_values(self[f"{prefix}scale_shift_table"], args.embedded_timestep)
         x = modulate(mx.fast.layer_norm(args.x, None, None, self.config.norm_eps), scale, shift)
         return self[f"{prefix}proj_out"](x)

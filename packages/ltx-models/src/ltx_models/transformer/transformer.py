@@ -13,7 +13,7 @@ from ltx_models.transformer.attention import Attention, KeysValues
 from ltx_models.transformer.cache import TransformerCache
 from ltx_models.transformer.config import LTXModelConfig, StreamConfig
 from ltx_models.transformer.feed_forward import FeedForward
-from ltx_models.transformer.transformer_args import CrossModalArgs, TransformerArgs
+from ltx_models.transformer.transformer_args import TransformerArgs
 
 # Parameters of the audio stream have the names of the video stream's with this in front.
 PREFIX = {"video": "", "audio": "audio_"}
@@ -21,8 +21,8 @@ SKIP_SELF_ATTENTION = {
     "video": PerturbationType.SKIP_VIDEO_SELF_ATTN,
     "audio": PerturbationType.SKIP_AUDIO_SELF_ATTN,
 }
-# Rows of a stream's table, each shift, scale, gate.
-SELF_ATTENTION, FEED_FORWARD, TEXT_ATTENTION = slice(0, 3), slice(3, 6), slice(6, 9)
+# Three rows of a stream's table, in its order: shift, scale, gate.
+Rows = list[mx.array]
 # Attention between the streams: into, from, name, rows of both tables (scale, shift), how it is skipped.
 DIRECTIONS = (
     ("video", "audio", "audio_to_video_attn", slice(0, 2), PerturbationType.SKIP_A2V_CROSS_ATTN),
@@ -90,34 +90,42 @@ class BasicAVTransformerBlock(nn.Module):
         cache: TransformerCache | None = None,
     ) -> tuple[TransformerArgs | None, TransformerArgs | None]:
         """Both streams after this block; `block_idx` is its position, which perturbations refer to."""
+        video_rows = self.modulation("video", video)
+        audio_rows = self.modulation("audio", audio)
         if video and video.enabled:
-            video = self.attend("video", video, perturbations, block_idx, cache)
+            video = self.attend("video", video, video_rows, perturbations, block_idx, cache)
         if audio and audio.enabled:
-            audio = self.attend("audio", audio, perturbations, block_idx, cache)
+            audio = self.attend("audio", audio, audio_rows, perturbations, block_idx, cache)
         if video and audio:
             video, audio = self.cross_attend(video, audio, perturbations, block_idx)
         if video and video.enabled:
-            video = self.feed_forward("video", video)
+            video = self.feed_forward("video", video, video_rows[3:6])
         if audio and audio.enabled:
-            audio = self.feed_forward("audio", audio)
+            audio = self.feed_forward("audio", audio, audio_rows[3:6])
         return video, audio
+
+    def modulation(self, stream: str, args: TransformerArgs | None) -> Rows:
+        """Shift, scale, gate of a stream's self-attention, feed-forward and, if modulated, text attention."""
+        if args is None or not args.enabled:
+            return []
+        return get_ada_values(self[f"{PREFIX[stream]}scale_shift_table"], args.timesteps)
 
     def attend(
         self,
         stream: str,
         args: TransformerArgs,
+        rows: Rows,
         perturbations: BatchedPerturbationConfig,
         block_idx: int,
         cache: TransformerCache | None,
     ) -> TransformerArgs:
-        """Self-attention, then text attention, of one stream."""
+        """Self-attention, then text attention, of one stream, with all rows of its modulation."""
         prefix, x = PREFIX[stream], args.x
-        table = self[f"{prefix}scale_shift_table"]
         skip = SKIP_SELF_ATTENTION[stream]
         all_perturbed = perturbations.all_in_batch(skip, block_idx)
         some_perturbed = not all_perturbed and perturbations.any_in_batch(skip, block_idx)
 
-        shift, scale, gate = get_ada_values(table, args.timesteps, SELF_ATTENTION)
+        shift, scale, gate = rows[:3]
         update = self[f"{prefix}attn1"](
             modulate(rms_norm(x, eps=self.norm_eps), scale, shift),
             mask=args.self_attention_mask,
@@ -129,7 +137,7 @@ class BasicAVTransformerBlock(nn.Module):
 
         queries = rms_norm(x, eps=self.norm_eps)
         if self.cross_attention_adaln:
-            shift, scale, gate = get_ada_values(table, args.timesteps, TEXT_ATTENTION)
+            shift, scale, gate = rows[6:]
             queries = modulate(queries, scale, shift)
         update = self[f"{prefix}attn2"](
             queries,
@@ -151,7 +159,7 @@ class BasicAVTransformerBlock(nn.Module):
                 # Without a modulation the table stands alone.
                 modulation = args.prompt_timestep or Modulation(mx.zeros((1, 1, 1), context.dtype), None)
                 table = self[f"{prefix}prompt_scale_shift_table"]
-                shift, scale = get_ada_values(table, modulation, slice(0, 2))
+                shift, scale = get_ada_values(table, modulation)
                 context = modulate(context, scale, shift)
             return self[f"{prefix}attn2"].keys_values(context)
 
@@ -170,34 +178,37 @@ class BasicAVTransformerBlock(nn.Module):
         before = {"video": video, "audio": audio}
         after = dict(before)
         normed = {stream: rms_norm(args.x, eps=self.norm_eps) for stream, args in before.items()}
-        for stream, source, name, rows, skip in DIRECTIONS:
+        rows, gates = {}, {}
+        for stream, args in before.items():
+            assert args.cross is not None
+            table, gate = mx.split(self[f"scale_shift_table_a2v_ca_{stream}"], [4])
+            rows[stream] = get_ada_values(table, args.cross.scale_shift_timestep)
+            (gates[stream],) = get_ada_values(gate, args.cross.gate_timestep)
+
+        def modulated(stream: str, direction: slice) -> mx.array:
+            scale, shift = rows[stream][direction]
+            return modulate(normed[stream], scale, shift)
+
+        for stream, source, name, direction, skip in DIRECTIONS:
             args, other = before[stream], before[source]
             if not args.enabled or perturbations.all_in_batch(skip, block_idx):
                 continue
             assert args.cross is not None
             assert other.cross is not None
             update = self[name](
-                self._cross_modulated(stream, args.cross, normed[stream], rows),
-                context=self._cross_modulated(source, other.cross, normed[source], rows),
+                modulated(stream, direction),
+                context=modulated(source, direction),
                 pe=args.cross.positional_embeddings,
                 k_pe=other.cross.positional_embeddings,
             )
-            gate_row = self[f"scale_shift_table_a2v_ca_{stream}"][4:]
-            (gate,) = get_ada_values(gate_row, args.cross.gate_timestep, slice(0, 1))
+            gate = gates[stream]
             if perturbations.any_in_batch(skip, block_idx):
                 gate = gate * perturbations.mask(skip, block_idx, gate.dtype)
             after[stream] = replace(args, x=add_gated(args.x, update, gate))
         return after["video"], after["audio"]
 
-    def _cross_modulated(self, stream: str, cross: CrossModalArgs, normed: mx.array, rows: slice) -> mx.array:
-        table = self[f"scale_shift_table_a2v_ca_{stream}"][:4]
-        scale, shift = get_ada_values(table, cross.scale_shift_timestep, rows)
-        return modulate(normed, scale, shift)
-
-    def feed_forward(self, stream: str, args: TransformerArgs) -> TransformerArgs:
-        """The feed-forward part of one stream."""
-        prefix = PREFIX[stream]
-        table = self[f"{prefix}scale_shift_table"]
-        shift, scale, gate = get_ada_values(table, args.timesteps, FEED_FORWARD)
-        update = self[f"{prefix}ff"](modulate(rms_norm(args.x, eps=self.norm_eps), scale, shift))
+    def feed_forward(self, stream: str, args: TransformerArgs, rows: Rows) -> TransformerArgs:
+        """The feed-forward part of one stream, with its three rows of the modulation."""
+        shift, scale, gate = rows
+        update = self[f"{PREFIX[stream]}ff"](modulate(rms_norm(args.x, eps=self.norm_eps), scale, shift))
         return replace(args, x=add_gated(args.x, update, gate))

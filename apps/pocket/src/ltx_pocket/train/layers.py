@@ -1,0 +1,99 @@
+"""Layers of the diffusion model with gradients that take few operations.
+
+A training step of a small network waits for the host, which starts every operation by itself. The layers
+compute what their originals do, rotations and activations in the network's own dtype.
+"""
+
+import math
+from typing import cast
+
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_models.text_encoder.connectors import Embeddings1DConnector
+from ltx_models.transformer.attention import Attention
+from ltx_models.transformer.feed_forward import GELUApprox
+from ltx_models.transformer.rope import FreqsCis
+
+# GELU in its tanh approximation is x sigmoid(x (SLOPE + CUBIC x^2)).
+SLOPE = 2 * math.sqrt(2 / math.pi)
+CUBIC = SLOPE * 0.044715
+
+
+@mx.custom_function
+def gelu(x: mx.array) -> mx.array:
+    """GELU in its tanh approximation."""
+    return x * mx.sigmoid(x * (SLOPE + CUBIC * mx.square(x)))
+
+
+@gelu.vjp
+def _gelu_vjp(x: mx.array, cotangent: mx.array, _: mx.array) -> mx.array:
+    square = mx.square(x)
+    gate = mx.sigmoid(x * (SLOPE + CUBIC * square))
+    return cotangent * gate * (1 + x * (1 - gate) * (SLOPE + 3 * CUBIC * square))
+
+
+def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    pairs = x.reshape(*x.shape[:-1], 2, -1)
+    return (pairs * cos + pairs[..., ::-1, :] * sin).reshape(x.shape)
+
+
+@mx.custom_function
+def turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
+    """The halves a, b of the last axis to a cos - b sin, b cos + a sin.
+
+    Args:
+        x: (B, T, heads, D).
+        cos: (1, T, heads, 1, D / 2).
+        sin: (1, T, heads, 2, D / 2): -sin, then sin.
+    """
+    return _turned(x, cos, sin)
+
+
+@turned.vjp
+def _turned_vjp(
+    primals: tuple[mx.array, ...], cotangent: mx.array, _: mx.array
+) -> tuple[mx.array, mx.array, mx.array]:
+    _x, cos, sin = primals
+    # Back by the same angle. Nobody asks for the gradient of the tables.
+    return _turned(cotangent, cos, sin[..., ::-1, :]), cos, sin
+
+
+def turning(rotation: FreqsCis, dtype: mx.Dtype) -> FreqsCis:
+    """Tables of `turned` from cosines and sines (1, heads, T, D / 2)."""
+    cos, sin = (table.astype(dtype).transpose(0, 2, 1, 3)[..., None, :] for table in rotation)
+    return cos, mx.concatenate([-sin, sin], axis=-2)
+
+
+class TrainedAttention(Attention):
+    """Rotates by the tables of `turning`."""
+
+    def rotate(self, x: mx.array, pe: FreqsCis) -> mx.array:
+        """RoPE of (B, heads, T, D)."""
+        cos, sin = pe
+        return cast(mx.array, turned(x.transpose(0, 2, 1, 3), cos, sin)).transpose(0, 2, 1, 3)
+
+
+class TrainedConnector(Embeddings1DConnector):
+    """Has tables for its attentions."""
+
+    def _freqs_cis(self, length: int) -> FreqsCis:
+        return turning(super()._freqs_cis(length), self.learnable_registers.dtype)
+
+
+class TrainedGELU(GELUApprox):
+    """Linear, then GELU."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return cast(mx.array, gelu(self.proj(x)))
+
+
+def set_layers(network: nn.Module) -> None:
+    """Let the layers inside a network be those of this module where it has them."""
+
+    def change(_: str, module: nn.Module) -> None:
+        for kind in (TrainedAttention, TrainedConnector, TrainedGELU):
+            if type(module) is kind.__base__:
+                module.__class__ = kind
+
+    network.apply_to_modules(change)

@@ -1,12 +1,13 @@
-"""Options that the parser cannot express: `--image PATH [FRAME] [STRENGTH]` and `--lora PATH [STRENGTH]`."""
+"""Options that the parser cannot express, for they have several values of which some may be left out:
+`--image PATH [FRAME] [STRENGTH]`, `--lora PATH [STRENGTH]`, `--stg-blocks N [N ...]`."""
 
 from collections.abc import Sequence
 
 from ltx_core import ConfigError
 from ltx_pipelines import ImageCondition, LoraPathStrength
 
-# Options with a path and numbers behind it that may be left out: how many values each has at most.
-VALUES = {"--image": 3, "--lora": 2}
+# Options with numbers behind the first value that may be left out: how many values each has at most.
+VALUES = {"--image": 3, "--lora": 2, "--distilled-lora": 2, "--stg-blocks": 1000, "--audio-stg-blocks": 1000}
 
 # Joins the values of one such option into a single argument; cannot occur in a path.
 SEPARATOR = "\0"
@@ -56,6 +57,27 @@ def parse_lora(text: str) -> LoraPathStrength:
     """
     path, *strength = text.split(SEPARATOR)
     return LoraPathStrength(path, *map(float, strength))
+
+
+def parse_distilled_lora(text: str | None) -> LoraPathStrength | None:
+    """One joined `--distilled-lora`, if it was given.
+
+    Raises:
+        ConfigError: the strength is not finite.
+    """
+    return None if text is None else parse_lora(text)
+
+
+def parse_numbers(option: str, text: str) -> list[int]:
+    """One joined option of whole numbers.
+
+    Raises:
+        ConfigError: something else is among them.
+    """
+    values = text.split(SEPARATOR)
+    if not all(value.isdecimal() for value in values):
+        raise ConfigError(f"{option} {' '.join(values)}: give block numbers from 0, such as {option} 14 28")
+    return [int(value) for value in values]
 
 
 def _frame(text: str) -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ltx_core import ConfigError
 from ltx_pipelines import (
     DistilledConfig,
     DistilledPipeline,
@@ -14,13 +13,19 @@ from ltx_pipelines import (
     Pipeline,
     TextToVideoConfig,
     TextToVideoPipeline,
+    TwoStageConfig,
+    TwoStageHQConfig,
+    TwoStageHQPipeline,
+    TwoStagePipeline,
     check_output,
 )
 
-from ltx_cli.arguments import parse_image, parse_lora
+from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
+from ltx_cli.guidance import GuidanceOptions, guided_options
 from ltx_cli.models import ModelFiles
 from ltx_cli.options import (
     CheckpointFile,
+    DistilledLora,
     Dtype,
     FrameRate,
     GemmaFolder,
@@ -43,29 +48,31 @@ class PipelineName(StrEnum):
     distilled = "distilled"
     text_to_video = "text-to-video"
     one_stage = "one-stage"
+    two_stage = "two-stage"
+    two_stage_hq = "two-stage-hq"
 
 
+@guided_options
 def generate(
     prompt: Prompt,
+    *,
     checkpoint: CheckpointFile = None,
     gemma: GemmaFolder = None,
     spatial_upscaler: SpatialUpscaler = None,
+    distilled_lora: DistilledLora = None,
     pipeline: Annotated[
-        PipelineName, typer.Option(help="distilled: 8 + 3 steps, for distilled checkpoints.")
+        PipelineName,
+        typer.Option(
+            help="distilled: 8 + 3 steps, for distilled checkpoints or with the distilled LoRA; the others "
+            "are guided, the two-stage ones at half size and then refined with the distilled LoRA."
+        ),
     ] = PipelineName.distilled,
     height: Height = None,
     width: Width = None,
     num_frames: NumFrames = None,
     frame_rate: FrameRate = None,
     steps: Steps = None,
-    cfg_scale: Annotated[float | None, typer.Option(help="Prompt guidance of the video; 1 is none.")] = None,
-    audio_cfg_scale: Annotated[float | None, typer.Option(help="Prompt guidance of the sound.")] = None,
-    stg_scale: Annotated[
-        float | None, typer.Option(help="Spatio-temporal guidance (one-stage); 0 is none.")
-    ] = None,
-    negative_prompt: Annotated[
-        str | None, typer.Option(help="What to stay away from; the model's own if not given.")
-    ] = None,
+    guidance: GuidanceOptions,
     image: Images = None,
     lora: Loras = None,
     seed: Seed = 10,
@@ -78,7 +85,7 @@ def generate(
     Without --checkpoint and --gemma, the pocket model makes it: a small one that ships with this command.
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, spatial_upscaler)
+    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
     loras = [parse_lora(value) for value in lora or ()]
     clip: dict[str, Any] = {
         **files.clip,
@@ -89,34 +96,27 @@ def generate(
         "generate_audio": not no_audio,
     }
     clip |= given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
-    guidance = given(
-        cfg_scale=cfg_scale,
-        audio_cfg_scale=audio_cfg_scale,
-        stg_scale=stg_scale,
-        negative_prompt=negative_prompt,
-    )
     config: Any
     runner: Pipeline[Any]
+    name = f"--pipeline {pipeline.value}"
     if pipeline is PipelineName.distilled:
-        _refuse(guidance, pipeline, "it runs without guidance")
+        guidance.refuse(f"{name}: it runs without guidance; use --pipeline one-stage or two-stage")
         config = DistilledConfig(**clip)
         runner = DistilledPipeline(files.open(loras, dtype, distilled=True))
-    elif pipeline is PipelineName.text_to_video:
-        _refuse(
-            {k: v for k, v in guidance.items() if k == "stg_scale"}, pipeline, "it knows prompt guidance only"
-        )
-        config = TextToVideoConfig(**clip, **guidance)
-        runner = TextToVideoPipeline(files.open(loras, dtype, distilled=False))
+    elif pipeline in (PipelineName.two_stage, PipelineName.two_stage_hq):
+        two_stage_hq = pipeline is PipelineName.two_stage_hq
+        config = (TwoStageHQConfig if two_stage_hq else TwoStageConfig)(**clip, **guidance.fields())
+        refiner = files.require_distilled_lora()
+        models = files.open(loras, dtype, distilled=False, two_stages=True)
+        runner = (TwoStageHQPipeline if two_stage_hq else TwoStagePipeline)(models, refiner)
     else:
-        config = OneStageConfig(**clip, **guidance)
-        runner = OneStagePipeline(files.open(loras, dtype, distilled=False))
+        files.refuse_distilled_lora(f"{name}: it has no second stage; use --pipeline two-stage")
+        if pipeline is PipelineName.text_to_video:
+            why = f"{name}: it knows prompt guidance only; use --pipeline one-stage"
+            guidance.refuse(why, but=("negative_prompt", "cfg_scale", "audio_cfg_scale"))
+            config = TextToVideoConfig(**clip, **guidance.fields())
+            runner = TextToVideoPipeline(files.open(loras, dtype, distilled=False))
+        else:
+            config = OneStageConfig(**clip, **guidance.fields())
+            runner = OneStagePipeline(files.open(loras, dtype, distilled=False))
     make_clip(files, runner, config, output)
-
-
-def _refuse(options: dict[str, Any], pipeline: PipelineName, why: str) -> None:
-    """An option without effect is an error, not a surprise."""
-    if options:
-        names = ", ".join("--" + name.replace("_", "-") for name in options)
-        raise ConfigError(
-            f"{names} cannot be used with --pipeline {pipeline.value}: {why}; use --pipeline one-stage"
-        )

@@ -14,6 +14,13 @@ GemmaFolder = Annotated[
     Path | None, typer.Option(help="Folder of the Gemma 3 text encoder, with --checkpoint.")
 ]
 SpatialUpscaler = Annotated[Path | None, typer.Option(help="Latent upscaler x2, for two-stage pipelines.")]
+DistilledLora = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH [STRENGTH]",
+        help="Distilled LoRA at a strength (1): makes an undistilled checkpoint fit for few steps.",
+    ),
+]
 Height = Annotated[int | None, typer.Option(help="Pixels; multiple of 32, of 64 in two stages.")]
 Width = Annotated[int | None, typer.Option(help="Pixels; multiple of 32, of 64 in two stages.")]
 NumFrames = Annotated[int | None, typer.Option(help="8 k + 1.")]

@@ -17,11 +17,14 @@ from ltx_loaders import LoaderError
 from ltx_pipelines import (
     CheckpointModels,
     DistilledPipeline,
+    KeyframeInterpolationPipeline,
     LoraPathStrength,
     Memory,
     OneStagePipeline,
     PipelineDefaults,
     TextToVideoPipeline,
+    TwoStageHQPipeline,
+    TwoStagePipeline,
 )
 
 from ltx_pocket.configs import FRAME_RATE, HEIGHT, NUM_FRAMES, WIDTH
@@ -51,6 +54,7 @@ def open_models(
     folder: str | Path = WEIGHTS,
     *,
     distilled: bool,
+    two_stages: bool = False,
     loras: Sequence[LoraPathStrength] = (),
     dtype: str | mx.Dtype | None = None,
     memory: Memory = Memory.KEEP,
@@ -60,6 +64,7 @@ def open_models(
     Args:
         folder: what `ltx_pocket.pack` has written.
         distilled: for few steps without guidance and two stages, else for guided pipelines.
+        two_stages: for guided pipelines that refine in a second stage.
         loras: added after the model's own.
         dtype: as in `CheckpointModels`.
         memory: the networks are small, so they stay by default.
@@ -68,24 +73,33 @@ def open_models(
         LoaderError: a file is missing or damaged, or a LoRA is for another network.
     """
     folder = Path(folder)
-    wanted = (CHECKPOINT, GEMMA_FOLDER, *((DISTILLED_LORA, SPATIAL_UPSCALER) if distilled else ()))
+    wanted = (
+        CHECKPOINT,
+        GEMMA_FOLDER,
+        *((DISTILLED_LORA, SPATIAL_UPSCALER) if distilled or two_stages else ()),
+    )
     missing = [name for name in wanted if not (folder / name).exists()]
     if missing:
         raise LoaderError(
             f"the pocket model is incomplete: {', '.join(missing)} missing in {folder}; install ltx-pocket "
             "anew, or use the weights of LTX-2 (--checkpoint and --gemma)"
         )
-    own = [LoraPathStrength(folder / DISTILLED_LORA)] if distilled else []
+    own = [distilled_lora(folder)] if distilled else []
     return CheckpointModels(
         folder / CHECKPOINT,
         folder / GEMMA_FOLDER,
-        folder / SPATIAL_UPSCALER if distilled else None,
+        folder / SPATIAL_UPSCALER if distilled or two_stages else None,
         loras=[*own, *loras],
         dtype=dtype,
         memory=memory,
         name=" + ".join([NAME, *map(str, loras)]),
         defaults=DEFAULTS,
     )
+
+
+def distilled_lora(folder: str | Path = WEIGHTS) -> LoraPathStrength:
+    """The model's own distilled LoRA, for the second stage of guided pipelines."""
+    return LoraPathStrength(Path(folder) / DISTILLED_LORA)
 
 
 def create_distilled_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> DistilledPipeline:
@@ -101,6 +115,26 @@ def create_one_stage_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> O
 def create_text_to_video_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> TextToVideoPipeline:
     """Prompt guidance in one stage; options and errors as `open_models`."""
     return TextToVideoPipeline(open_models(folder, distilled=False, **options))
+
+
+def create_two_stage_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> TwoStagePipeline:
+    """All guidance at half size, then few steps; options and errors as `open_models`."""
+    models = open_models(folder, distilled=False, two_stages=True, **options)
+    return TwoStagePipeline(models, distilled_lora(folder))
+
+
+def create_two_stage_hq_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> TwoStageHQPipeline:
+    """The same by the second-order method; options and errors as `open_models`."""
+    models = open_models(folder, distilled=False, two_stages=True, **options)
+    return TwoStageHQPipeline(models, distilled_lora(folder))
+
+
+def create_keyframe_interpolation_pipeline(
+    folder: str | Path = WEIGHTS, **options: Any
+) -> KeyframeInterpolationPipeline:
+    """A clip through given frames, in two stages; options and errors as `open_models`."""
+    models = open_models(folder, distilled=False, two_stages=True, **options)
+    return KeyframeInterpolationPipeline(models, distilled_lora(folder))
 
 
 def outside_world(prompt: str) -> str | None:

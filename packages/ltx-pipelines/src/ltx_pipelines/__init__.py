@@ -8,7 +8,12 @@ from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_d
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
 from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline, create_ic_lora_pipeline
 from ltx_pipelines.images import ImageCondition, MediaError
-from ltx_pipelines.loras import LoraPathStrength
+from ltx_pipelines.keyframes import (
+    KeyframeInterpolationConfig,
+    KeyframeInterpolationPipeline,
+    create_keyframe_interpolation_pipeline,
+)
+from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.media import check_output
 from ltx_pipelines.media_input import VideoInput, read_audio
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
@@ -24,6 +29,12 @@ from ltx_pipelines.text_to_video import (
     create_text_to_video_pipeline,
 )
 from ltx_pipelines.tripwires import BrokenSignalError
+from ltx_pipelines.two_stage import TwoStageConfig, TwoStagePipeline, create_two_stage_pipeline
+from ltx_pipelines.two_stage_hq import (
+    TwoStageHQConfig,
+    TwoStageHQPipeline,
+    create_two_stage_hq_pipeline,
+)
 
 __all__ = [
     "BrokenSignalError",
@@ -37,6 +48,8 @@ __all__ = [
     "ICLoraConfig",
     "ICLoraPipeline",
     "ImageCondition",
+    "KeyframeInterpolationConfig",
+    "KeyframeInterpolationPipeline",
     "LoraPathStrength",
     "MediaError",
     "Memory",
@@ -52,11 +65,19 @@ __all__ = [
     "StagePlan",
     "TextToVideoConfig",
     "TextToVideoPipeline",
+    "TwoStageConfig",
+    "TwoStageHQConfig",
+    "TwoStageHQPipeline",
+    "TwoStagePipeline",
     "VideoInput",
     "check_output",
     "create_distilled_pipeline",
     "create_ic_lora_pipeline",
+    "create_keyframe_interpolation_pipeline",
     "create_one_stage_pipeline",
     "create_text_to_video_pipeline",
+    "create_two_stage_hq_pipeline",
+    "create_two_stage_pipeline",
     "read_audio",
+    "require_distilled_lora",
 ]

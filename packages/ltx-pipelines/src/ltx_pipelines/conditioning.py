@@ -1,6 +1,6 @@
 """Conditioning of the video by images: read and re-compressed once, encoded anew at each stage's size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,33 @@ def encode_images(
 ) -> list[ConditioningItem]:
     """Conditioning items of a stage at its own size: an image at frame 0 replaces the first latent frame,
     one at any other frame is appended as a keyframe."""
+
+    def item(latent: mx.array, image: PreparedImage) -> ConditioningItem:
+        if image.frame == 0:
+            return VideoConditionByLatentIndex(latent, image.strength, latent_idx=0)
+        return VideoConditionByKeyframeIndex(latent, image.frame, image.strength)
+
+    return _encode(models, images, shape, item)
+
+
+def encode_keyframes(
+    models: "ModelSource", images: Sequence[PreparedImage], shape: VideoPixelShape
+) -> list[ConditioningItem]:
+    """Conditioning items that append every image as a keyframe, also one at frame 0."""
+    return _encode(
+        models,
+        images,
+        shape,
+        lambda latent, image: VideoConditionByKeyframeIndex(latent, image.frame, image.strength),
+    )
+
+
+def _encode(
+    models: "ModelSource",
+    images: Sequence[PreparedImage],
+    shape: VideoPixelShape,
+    item: Callable[[mx.array, PreparedImage], ConditioningItem],
+) -> list[ConditioningItem]:
     if not images:
         return []
     items: list[ConditioningItem] = []
@@ -49,8 +76,5 @@ def encode_images(
         for image in images:
             latent = encode(image_tensor(image.pixels, shape.height, shape.width))
             mx.eval(latent)
-            if image.frame == 0:
-                items.append(VideoConditionByLatentIndex(latent, image.strength, latent_idx=0))
-            else:
-                items.append(VideoConditionByKeyframeIndex(latent, image.frame, image.strength))
+            items.append(item(latent, image))
     return items

@@ -1,7 +1,7 @@
 """What a caller asks for: one frozen dataclass for each pipeline, checked when it is made."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -17,10 +17,36 @@ FRAME_STEP = 8
 MIN_SIZE = 64
 
 
+@dataclass(frozen=True, kw_only=True)
+class GuidanceChange:
+    """Some guidance parameters of a stream in place of the model's own, which None keeps; the fields are
+    those of `MultiModalGuiderParams`."""
+
+    cfg_scale: float | None = None
+    stg_scale: float | None = None
+    stg_blocks: Sequence[int] | None = None
+    rescale_scale: float | None = None
+    modality_scale: float | None = None
+    skip_step: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name.endswith("_scale") and value is not None and not math.isfinite(value):
+                raise ConfigError(f"{name} {value} is not a finite number")
+        if self.skip_step is not None and self.skip_step < 0:
+            raise ConfigError(f"skip_step {self.skip_step} is negative; 0 skips no step")
+        if any(block < 0 for block in self.stg_blocks or ()):
+            raise ConfigError(f"stg_blocks {list(self.stg_blocks or ())} are not all block numbers from 0")
+
+    def __call__(self, params: MultiModalGuiderParams) -> MultiModalGuiderParams:
+        """The parameters with this change."""
+        return replace(params, **{name: value for name, value in vars(self).items() if value is not None})
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, MultiModalGuiderFactory):
         return [[bound, vars(params)] for bound, params in value.params_by_sigma]
-    return vars(value) if isinstance(value, MultiModalGuiderParams) else value
+    return vars(value) if isinstance(value, MultiModalGuiderParams | GuidanceChange) else value
 
 
 def check_frames(num_frames: int) -> None:
@@ -103,7 +129,8 @@ class GuidedConfig(ClipConfig):
     Attributes:
         negative_prompt: what to stay away from.
         num_inference_steps: denoising steps of the guided stage.
-        video_guidance, audio_guidance: all guidance parameters of a stream at once, or by noise level.
+        video_guidance, audio_guidance: all guidance parameters of a stream at once, or by noise level, or a
+            change of the model's own.
         cfg_scale, audio_cfg_scale: guidance of picture and sound towards the prompt, in place of the above
             value; 1 is none.
         stg_scale: spatio-temporal guidance of both streams, likewise; 0 is none.
@@ -111,8 +138,8 @@ class GuidedConfig(ClipConfig):
 
     negative_prompt: str = NEGATIVE_PROMPT
     num_inference_steps: int | None = None
-    video_guidance: Guidance | None = None
-    audio_guidance: Guidance | None = None
+    video_guidance: Guidance | GuidanceChange | None = None
+    audio_guidance: Guidance | GuidanceChange | None = None
     cfg_scale: float | None = None
     audio_cfg_scale: float | None = None
     stg_scale: float | None = None
@@ -121,21 +148,28 @@ class GuidedConfig(ClipConfig):
         super().__post_init__()
         check_steps(self.num_inference_steps, range(2, 1001))
 
+    def steps(self, defaults: PipelineDefaults) -> int:
+        """Denoising steps of the guided stage."""
+        return self.num_inference_steps or defaults.num_inference_steps
+
     def guidance(self, defaults: PipelineDefaults) -> tuple[Guidance, Guidance]:
         """Guidance of video and audio."""
         return (
-            _override(self.video_guidance or defaults.video, self.cfg_scale, self.stg_scale),
-            _override(self.audio_guidance or defaults.audio, self.audio_cfg_scale, self.stg_scale),
+            _guidance(self.video_guidance, defaults.video, self.cfg_scale, self.stg_scale),
+            _guidance(self.audio_guidance, defaults.audio, self.audio_cfg_scale, self.stg_scale),
         )
 
 
-def _override(guidance: Guidance, cfg_scale: float | None, stg_scale: float | None) -> Guidance:
-    def change(params: MultiModalGuiderParams) -> MultiModalGuiderParams:
-        if cfg_scale is not None:
-            params = replace(params, cfg_scale=cfg_scale)
-        return params if stg_scale is None else replace(params, stg_scale=stg_scale)
-
-    return map_guidance(guidance, change)
+def _guidance(
+    asked: Guidance | GuidanceChange | None,
+    default: MultiModalGuiderParams,
+    cfg_scale: float | None,
+    stg_scale: float | None,
+) -> Guidance:
+    scales = GuidanceChange(cfg_scale=cfg_scale, stg_scale=stg_scale)
+    if isinstance(asked, GuidanceChange):
+        return asked(scales(default))
+    return map_guidance(asked or default, scales)
 
 
 def map_guidance(

@@ -32,6 +32,17 @@ def _guidance(cfg_scale: float, stg_block: int) -> MultiModalGuiderParams:
     )
 
 
+def high_quality(defaults: PipelineDefaults) -> PipelineDefaults:
+    """The same for two stages of the second-order method (official `LTX_2_3_HQ_PARAMS`): fewer steps, no
+    spatio-temporal guidance, and other rescaling."""
+    return replace(
+        defaults,
+        num_inference_steps=15,
+        video=replace(defaults.video, stg_scale=0.0, stg_blocks=[], rescale_scale=0.45),
+        audio=replace(defaults.audio, stg_scale=0.0, stg_blocks=[], rescale_scale=1.0),
+    )
+
+
 LTX_2_0 = PipelineDefaults(40, _guidance(3.0, 29), _guidance(7.0, 29), image_crf=33)
 LTX_2_3 = PipelineDefaults(30, _guidance(3.0, 28), _guidance(7.0, 28), image_crf=33)
 LTX_2_4 = replace(LTX_2_3, image_crf=18)

@@ -1,17 +1,32 @@
 """What the guided pipelines share: schedule, passes, and the denoiser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import mlx.core as mx
 from ltx_core import GuidedDenoiser, LTX2Scheduler
+from ltx_core.conditioning import ConditioningItem
 from ltx_core.denoisers import Denoiser, Model
 from ltx_core.multimodal_guider import create_multimodal_guider_factory
+from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, Guidance, GuidedConfig, map_guidance
+from ltx_pipelines.events import OnStep
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import PromptContext
-from ltx_pipelines.stages import StagePlan, describe_stage, tokens_of
+from ltx_pipelines.stages import (
+    FROM_NOISE,
+    Latents,
+    Loop,
+    ModalitySpec,
+    StagePlan,
+    denoise,
+    describe_stage,
+    euler,
+    pixel_shape,
+    tokens_of,
+)
 
 # Guidance passes are stacked into one call of the network while they are small: below this many video tokens
 # a call is bound by reading the weights, which all passes then share; above it, stacking only costs memory.
@@ -26,13 +41,54 @@ def guided_steps(steps: int | None, models: ModelSource) -> int:
 
 def guided_sigmas(config: GuidedConfig, models: ModelSource) -> mx.array:
     """The schedule of a guided stage."""
-    return mx.array(LTX2Scheduler().execute(steps=guided_steps(config.num_inference_steps, models)))
+    return mx.array(LTX2Scheduler().execute(steps=config.steps(models.defaults)))
 
 
-def guided_plan(config: GuidedConfig, models: ModelSource, stage: str, divisor: int = 1) -> list[StagePlan]:
-    """Encoding the prompts, and one guided stage."""
-    steps = guided_steps(config.num_inference_steps, models)
-    detail = f"{describe_stage(config, models, steps, divisor)}, up to 4 passes each"
+def guided_stage(
+    config: GuidedConfig,
+    models: ModelSource,
+    prompts: Sequence[PromptContext],
+    items: Sequence[ConditioningItem],
+    noise: NoiseFn,
+    on_step: OnStep,
+    *,
+    loras: Sequence[LoraPathStrength] = (),
+    sigmas: mx.array | None = None,
+    loop: Loop = euler,
+) -> Latents:
+    """The first of two stages: guided, at half size.
+
+    Args:
+        prompts: the prompt and the negative prompt.
+        items: conditioning of the video at this size.
+        loras: of this stage alone.
+        sigmas: the schedule; None: `guided_sigmas`.
+        loop: the sampling method.
+    """
+    positive, negative = prompts
+    return denoise(
+        models,
+        stage="stage 1",
+        shape=pixel_shape(config, 2),
+        sigmas=guided_sigmas(config, models) if sigmas is None else sigmas,
+        make_denoiser=guided(
+            config, models, positive, negative, *config.guidance(models.defaults), divisor=2
+        ),
+        noise=noise,
+        on_step=on_step,
+        video=ModalitySpec(items),
+        audio=FROM_NOISE if config.generate_audio else None,
+        loras=loras,
+        loop=loop,
+    )
+
+
+def guided_plan(
+    config: GuidedConfig, models: ModelSource, stage: str, divisor: int = 1, passes: int = MAX_PASSES
+) -> list[StagePlan]:
+    """Encoding the prompts, and one guided stage, with that many passes per step if guidance is complete."""
+    steps = config.steps(models.defaults)
+    detail = f"{describe_stage(config, models, steps, divisor)}, up to {passes} passes each"
     return [StagePlan("encode prompt", 2), StagePlan(stage, steps, detail)]
 
 

@@ -26,6 +26,22 @@ class LoraPathStrength:
         return Path(self.path).name + ("" if self.strength == 1 else f" ({self.strength:g})")
 
 
+def require_distilled_lora(lora: LoraPathStrength | None) -> LoraPathStrength:
+    """The distilled LoRA of a second stage.
+
+    Raises:
+        ConfigError: there is none, or its strength is 0: few steps on an undistilled model give noise.
+    """
+    if lora is None or lora.strength == 0:
+        given = "none was given" if lora is None else f"{Path(lora.path).name} was given at strength 0"
+        raise ConfigError(
+            f"the second stage runs the distilled schedule with the distilled LoRA, and {given}; pass "
+            "ltx-2-19b-distilled-lora-384 or ltx-2.3-22b-distilled-lora-384, as the checkpoint is, or choose "
+            "a one-stage pipeline"
+        )
+    return lora
+
+
 def check_loras(transformer: nn.Module, loras: Sequence[LoraPathStrength]) -> None:
     """Fuse each into a transformer that nothing is computed with.
 

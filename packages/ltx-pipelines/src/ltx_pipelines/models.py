@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 import mlx.core as mx
 from ltx_core import ConfigError
@@ -43,6 +43,14 @@ class Memory(Enum):
 
     FREE = "free"
     KEEP = "keep"
+
+
+class ModelOptions(TypedDict, total=False):
+    """Options of `CheckpointModels` that the factories of pipelines pass on."""
+
+    loras: Sequence[LoraPathStrength]
+    dtype: str | mx.Dtype | None
+    memory: Memory
 
 
 class ModelSource(Protocol):

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from ltx_pipelines.models import ModelSource
 
 
-def decode_frames(models: "ModelSource", latent: mx.array, on_step: OnStep) -> np.ndarray:
-    """Pixels of a video latent (1, C, F, H, W): uint8 (F, H, W, 3), decoded in tiles where it is large."""
+def decode_frames(models: "ModelSource", latent: mx.array | None, on_step: OnStep) -> np.ndarray:
+    """Pixels of a video latent (1, C, F, H, W): uint8 (F, H, W, 3), decoded in tiles where it is large; no
+    frames, (0, 0, 0, 3), without a latent."""
     from ltx_models.video_vae import TileSizeConfig, to_uint8
 
+    if latent is None:
+        return np.empty((0, 0, 0, 3), np.uint8)
     factors = models.layout.scale_factors
     shape = VideoLatentShape.from_shape(latent.shape).upscale(factors)
     tiling = TileSizeConfig.auto(height=shape.height, width=shape.width, scale_factors=factors)
@@ -49,7 +52,9 @@ def decode_sound(models: "ModelSource", latent: mx.array | None, on_step: OnStep
     return audio
 
 
-def decoding_plan(config: ClipConfig) -> list[StagePlan]:
-    """The last stages of every pipeline."""
-    sound = [StagePlan("decode audio", 1)] if config.generate_audio else []
-    return [StagePlan("decode video", config.num_frames), *sound]
+def decoding_plan(config: ClipConfig, *, video: bool = True, audio: bool | None = None) -> list[StagePlan]:
+    """The last stages of every pipeline, with those of both streams as they are wanted; `audio` None: if the
+    clip is to have sound."""
+    wanted = (video, config.generate_audio if audio is None else audio)
+    stages = (StagePlan("decode video", config.num_frames), StagePlan("decode audio", 1))
+    return [stage for stage, want in zip(stages, wanted, strict=True) if want]

@@ -11,19 +11,19 @@ from ltx_core import Audio
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.decoding import decode_frames, decode_sound
 from ltx_pipelines.events import OnStep
-from ltx_pipelines.media import write_mp4
+from ltx_pipelines.media import write_mp4, write_wav
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.stages import Latents
 
 
 @dataclass(frozen=True, eq=False)
 class GenerationResult:
-    """A finished clip.
+    """A finished clip, or a sound alone.
 
     Attributes:
-        frames: uint8 (F, H, W, 3), RGB.
+        frames: uint8 (F, H, W, 3), RGB; F is 0 for a sound alone.
         audio: the sound, or None if none was made.
-        video_latent: (1, C, f, h, w), what the video decoder received.
+        video_latent: (1, C, f, h, w), what the video decoder received, or None.
         audio_latent: (1, C, T, M), what the audio decoder received, or None.
         frame_rate: frames per second.
         settings: what it was made with, as plain values.
@@ -31,17 +31,20 @@ class GenerationResult:
 
     frames: np.ndarray
     audio: Audio | None
-    video_latent: mx.array
+    video_latent: mx.array | None
     audio_latent: mx.array | None
     frame_rate: float
     settings: dict[str, Any]
 
     def save(self, path: str | Path) -> Path:
-        """Write the clip as an mp4 file, with the settings in its comment.
+        """Write the clip as an mp4 file, with the settings in its comment; a sound alone as a wav file.
 
         Raises:
             MediaError: the path cannot be written, or ffmpeg failed; nothing is left there then.
         """
+        if self.audio is not None and not len(self.frames):
+            write_wav(path, np.array(self.audio.waveform), self.audio.sampling_rate)
+            return Path(path)
         waveform = None if self.audio is None else np.array(self.audio.waveform)
         rate = 0 if self.audio is None else self.audio.sampling_rate
         write_mp4(path, self.frames, self.frame_rate, waveform, rate, self.settings)
@@ -49,14 +52,18 @@ class GenerationResult:
 
 
 def finish(
-    pipeline: str, models: ModelSource, config: ClipConfig, latents: Latents, on_step: OnStep
+    pipeline: str,
+    models: ModelSource,
+    config: ClipConfig,
+    latents: Latents,
+    on_step: OnStep,
+    sound: Audio | None = None,
 ) -> GenerationResult:
-    """Decode the last latents of a pipeline."""
-    assert latents.video is not None
+    """Decode the last latents of a pipeline; `sound`, if there is one, stands in the place of the decoded."""
     settings = {"pipeline": pipeline, "model": models.name, **config.settings()}
     return GenerationResult(
         frames=decode_frames(models, latents.video, on_step),
-        audio=decode_sound(models, latents.audio, on_step),
+        audio=decode_sound(models, latents.audio, on_step) if sound is None else sound,
         video_latent=latents.video,
         audio_latent=latents.audio,
         frame_rate=config.frame_rate,

@@ -31,7 +31,7 @@ def encode_clip(models: "ModelSource", pixels: mx.array, on_step: OnStep) -> mx.
 
 
 def encode_sound(models: "ModelSource", audio: Audio, shape: VideoPixelShape, on_step: OnStep) -> mx.array:
-    """Latent of a stereo sound, as long as a clip: what is too long is cut from the latent, and what is missing
+    """Latent of a stereo sound, as long as a clip: what is too long is cut from the latent, what is missing
     is zero there, as the reference has it.
 
     Args:

@@ -1,0 +1,144 @@
+"""Audio to video: a clip to a given sound, which stays as it is; two stages on an undistilled model."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Unpack
+
+import mlx.core as mx
+from ltx_core import Audio, ConfigError, MultiModalGuiderParams, RandomNoise
+from ltx_core.noisers import NoiseFn
+
+from ltx_pipelines.conditioning import encode_images, prepare_images
+from ltx_pipelines.config import Guidance
+from ltx_pipelines.decoding import decoding_plan
+from ltx_pipelines.defaults import PipelineDefaults
+from ltx_pipelines.events import OnStep, ignore
+from ltx_pipelines.guided import guided_plan, guided_stage
+from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
+from ltx_pipelines.media_input import read_audio
+from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
+from ltx_pipelines.prompt import PromptContext, encode_prompts
+from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.sources import encode_sound
+from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, pixel_shape, refine, refinement_plan
+from ltx_pipelines.two_stage import TwoStageConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioToVideoConfig(TwoStageConfig):
+    """A guided clip to a sound.
+
+    Attributes:
+        audio: path of any file that ffmpeg reads, a video's too, or mono or stereo samples.
+        audio_start: seconds into it where the clip begins.
+        audio_duration: seconds of it to take; None: the clip's length. What lies beyond the clip is in the
+            result's sound, and nowhere in the picture.
+    """
+
+    audio: str | Path | Audio
+    audio_start: float = 0.0
+    audio_duration: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("audio_guidance", "audio_cfg_scale"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"{name} cannot be used here: the sound is given, not made; leave it out")
+        if not self.generate_audio:
+            raise ConfigError(
+                "generate_audio False cannot be used here: the result has the sound that was given"
+            )
+        # Reads the file, and keeps what is needed of it.
+        self.sound  # noqa: B018
+
+    @cached_property
+    def sound(self) -> Audio:
+        """The part of the sound that the clip is for: stereo, at its own rate."""
+        length = self.seconds if self.audio_duration is None else self.audio_duration
+        return read_audio(self.audio, self.audio_start, length)
+
+    def padded(self) -> Audio:
+        """The sound with silence up to the clip's end."""
+        rate = self.sound.sampling_rate
+        missing = max(round(self.seconds * rate) - self.sound.waveform.shape[1], 0)
+        return Audio(mx.pad(self.sound.waveform, [(0, 0), (0, missing)]), rate)
+
+    def guidance(self, defaults: PipelineDefaults) -> tuple[Guidance, Guidance]:
+        """Guidance of the video; the sound needs none."""
+        return super().guidance(defaults)[0], MultiModalGuiderParams()
+
+    def settings(self) -> dict[str, Any]:
+        """The fields as plain values, for records."""
+        name = str(self.audio) if isinstance(self.audio, str | Path) else f"array {self.audio.waveform.shape}"
+        return {**super().settings(), "audio": name}
+
+
+class AudioToVideoPipeline:
+    """Encode prompts and sound, denoise the video at half size, upscale it, refine it, decode it.
+
+    The sound's latent stands beside the video in both stages, clean and unchanged.
+
+    Args:
+        models: an undistilled model with a spatial upscaler.
+        distilled_lora: for the second stage alone.
+
+    Raises:
+        ConfigError: the models have no spatial upscaler, or there is no distilled LoRA.
+        LoaderError: the LoRA is for another network, or the audio encoder is missing.
+    """
+
+    def __init__(self, models: ModelSource, distilled_lora: LoraPathStrength | None) -> None:
+        self.loras = [require_distilled_lora(distilled_lora)]
+        self.models = models
+        models.require_spatial_upsampler()
+        models.require_audio_encoder()
+        models.check_loras(self.loras)
+
+    def plan(self, config: AudioToVideoConfig) -> list[StagePlan]:
+        """The stages of a run."""
+        encode, first = guided_plan(config, self.models, "stage 1", divisor=2)
+        last = [*refinement_plan(config, self.models), *decoding_plan(config, audio=False)]
+        return [encode, StagePlan("encode audio", 1), first, *last]
+
+    def __call__(
+        self, config: AudioToVideoConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+    ) -> GenerationResult:
+        """Make a clip to a sound. Arguments as `OneStagePipeline`; `noise` is called for video and sound in
+        either stage, though the sound takes none of it."""
+        models, draw = self.models, noise or RandomNoise(config.seed)
+        images = prepare_images(config, models.defaults.image_crf)
+        positive, negative = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        # The sound is no part of what the negative prompt speaks of.
+        prompts = [positive, PromptContext(negative.video, positive.audio)]
+        half, full = pixel_shape(config, 2), pixel_shape(config)
+        latent = encode_sound(models, config.padded(), full, on_step)
+        sound = ModalitySpec(initial=latent, noise_scale=0.0, frozen=True)
+        items = encode_images(models, images, half)
+        first = guided_stage(config, models, prompts, items, draw, on_step, audio=sound)
+        items = encode_images(models, images, full)
+        last = refine(
+            models,
+            first,
+            shape=full,
+            context=positive,
+            items=items,
+            noise=draw,
+            on_step=on_step,
+            loras=self.loras,
+            audio=sound,
+        )
+        latents = Latents(last.video, latent)
+        return finish("audio-to-video", models, config, latents, on_step, config.sound)
+
+
+def create_audio_to_video_pipeline(
+    checkpoint: str | Path,
+    gemma: str | Path,
+    spatial_upsampler: str | Path | None,
+    distilled_lora: LoraPathStrength | None,
+    **options: Unpack[ModelOptions],
+) -> AudioToVideoPipeline:
+    """The pipeline on files; arguments as `CheckpointModels`, errors as there and in the pipeline."""
+    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, **options)
+    return AudioToVideoPipeline(models, distilled_lora)

@@ -27,12 +27,14 @@ def one_stage(run: Run) -> GenerationResult:
 
 @runs("ICLoraPipeline")
 def ic_lora(run: Run) -> GenerationResult:
-    (reference,) = (name for name in run.tensors if name.startswith("in.reference_video"))
+    videos = sorted(name for name in run.tensors if name.startswith("in.reference_video"))
+    strengths = [strength for _, strength in run.call["video_conditioning"]]
     mask = run.tensors.get("in.conditioning_attention_mask")
     config = ICLoraConfig(
         **run.clip(),
         video_conditioning=tuple(
-            ReferenceVideo(run.tensors[reference], strength) for _, strength in run.call["video_conditioning"]
+            ReferenceVideo(run.tensors[name], strength)
+            for name, strength in zip(videos, strengths, strict=True)
         ),
         conditioning_attention_strength=run.call.get("conditioning_attention_strength", 1.0),
         conditioning_attention_mask=None if mask is None else mask[0, 0],

@@ -4,10 +4,17 @@
 from collections.abc import Sequence
 
 from ltx_core import ConfigError
-from ltx_pipelines import ImageCondition, LoraPathStrength
+from ltx_pipelines import ImageCondition, LoraPathStrength, ReferenceVideo
 
 # Options with numbers behind the first value that may be left out: how many values each has at most.
-VALUES = {"--image": 3, "--lora": 2, "--distilled-lora": 2, "--stg-blocks": 1000, "--audio-stg-blocks": 1000}
+VALUES = {
+    "--image": 3,
+    "--lora": 2,
+    "--video-conditioning": 2,
+    "--distilled-lora": 2,
+    "--stg-blocks": 1000,
+    "--audio-stg-blocks": 1000,
+}
 
 # Joins the values of one such option into a single argument; cannot occur in a path.
 SEPARATOR = "\0"
@@ -47,6 +54,16 @@ def parse_image(text: str) -> ImageCondition:
     path, *numbers = text.split(SEPARATOR)
     frame, strength = (numbers + ["0", "1"][len(numbers) :])[:2]
     return ImageCondition(path, _frame(frame), float(strength))
+
+
+def parse_reference(text: str) -> ReferenceVideo:
+    """One joined `--video-conditioning`.
+
+    Raises:
+        ConfigError: the strength is not between 0 and 1.
+    """
+    path, *strength = text.split(SEPARATOR)
+    return ReferenceVideo(path, *map(float, strength))
 
 
 def parse_lora(text: str) -> LoraPathStrength:

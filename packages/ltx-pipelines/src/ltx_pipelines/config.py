@@ -59,12 +59,12 @@ def check_frames(num_frames: int) -> None:
         )
 
 
-def check_size(name: str, value: int, multiple: int) -> None:
-    """Raise ConfigError unless a side is a multiple of `multiple` and at least 64 pixels."""
-    if value < MIN_SIZE or value % multiple:
-        below = max(value // multiple * multiple, math.ceil(MIN_SIZE / multiple) * multiple)
+def check_size(name: str, value: int, multiple: int, minimum: int = MIN_SIZE) -> None:
+    """Raise ConfigError unless a side is a multiple of `multiple` and at least `minimum` pixels."""
+    if value < minimum or value % multiple:
+        below = max(value // multiple * multiple, math.ceil(minimum / multiple) * multiple)
         raise ConfigError(
-            f"{name} {value} is not a multiple of {multiple} of at least {MIN_SIZE} pixels; the nearest are "
+            f"{name} {value} is not a multiple of {multiple} of at least {minimum} pixels; the nearest are "
             f"{below} and {below + multiple}"
         )
 
@@ -84,6 +84,7 @@ class ClipConfig:
     """
 
     size_multiple: ClassVar[int] = 32
+    min_size: ClassVar[int] = MIN_SIZE
 
     prompt: str
     height: int = 512
@@ -99,8 +100,8 @@ class ClipConfig:
             raise ConfigError(
                 f"the prompt {self.prompt!r} is empty; say what the clip should show and sound like"
             )
-        check_size("height", self.height, self.size_multiple)
-        check_size("width", self.width, self.size_multiple)
+        check_size("height", self.height, self.size_multiple, self.min_size)
+        check_size("width", self.width, self.size_multiple, self.min_size)
         check_frames(self.num_frames)
         if not (math.isfinite(self.frame_rate) and 1 <= self.frame_rate <= 240):
             raise ConfigError(f"frame_rate {self.frame_rate} is not between 1 and 240 frames per second")

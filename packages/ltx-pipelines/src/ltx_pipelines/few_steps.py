@@ -1,12 +1,13 @@
 """What the pipelines on distilled models share: schedule, plan, and the first stage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import mlx.core as mx
 from ltx_core import DISTILLED_SIGMA_VALUES, SimpleDenoiser
 from ltx_core.conditioning import ConditioningItem
+from ltx_core.denoisers import Denoiser, Model
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
@@ -51,6 +52,11 @@ def stage_1_sigmas(steps: int | None) -> mx.array:
     return mx.array([*head, 0.0], mx.float32)
 
 
+def unguided(context: PromptContext) -> Callable[[Model], Denoiser]:
+    """What `denoise` makes its denoiser with where there is no guidance."""
+    return lambda model: SimpleDenoiser(model, context.video, context.audio)
+
+
 def first_stage(
     models: ModelSource,
     config: FewStepsConfig,
@@ -72,7 +78,7 @@ def first_stage(
         stage="stage 1",
         shape=pixel_shape(config, 2),
         sigmas=stage_1_sigmas(config.num_inference_steps),
-        make_denoiser=lambda model: SimpleDenoiser(model, context.video, context.audio),
+        make_denoiser=unguided(context),
         noise=noise,
         on_step=on_step,
         video=ModalitySpec(items),

@@ -17,7 +17,12 @@ from ltx_loaders import Checkpoint
 
 @dataclass(frozen=True)
 class LatentLayout:
-    """Shapes of a model's latents."""
+    """Shapes of a model's latents.
+
+    Attributes:
+        min_size: pixels that each side of a clip has at least: a decoder that mirrors at its borders has
+            nothing to mirror in a single latent.
+    """
 
     video_channels: int
     audio_channels: int
@@ -25,6 +30,7 @@ class LatentLayout:
     scale_factors: SpatioTemporalScaleFactors
     audio_sample_rate: int
     audio_hop_length: int
+    min_size: int
 
     def video_tools(self, shape: VideoPixelShape) -> VideoLatentTools:
         target = VideoLatentShape.from_pixel_shape(shape, self.video_channels, self.scale_factors)
@@ -61,4 +67,5 @@ def read_layout(checkpoint: Checkpoint) -> LatentLayout:
         scale_factors=video.scale_factors,
         audio_sample_rate=audio.sample_rate,
         audio_hop_length=audio.mel_hop_length,
+        min_size=video.scale_factors.height * (2 if video.decoder_padding == "reflect" else 1),
     )

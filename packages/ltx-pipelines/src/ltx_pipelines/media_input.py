@@ -156,6 +156,11 @@ class VideoInput:
             raise MediaError(f"{self.describe()['video']} has {count} frames; {num_frames} are needed")
         return mx.array(out)
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether `sound` gives any."""
+        return bool(self._streams.sampling_rate)
+
     def sound(self, duration: float | None = None) -> Audio | None:
         """Stereo sound of the clip at its own rate, or None where there is none.
 

@@ -143,6 +143,33 @@ def test_video_checkpoint(tmp_path: Path) -> None:
     assert "vae.per_channel_statistics.mean-of-means" in checkpoint.header.tensors
 
 
+def test_a_decoder_learns_alone(tmp_path: Path) -> None:
+    first = make_video_vae()
+    randomize(first)
+    modules = {"video_encoder": first.encoder, "video_decoder": first.decoder}
+    path = save_checkpoint(
+        tmp_path / "a.safetensors", modules, {"vae": configs.video_vae("tiny")}, mx.bfloat16
+    )
+    vae = make_video_vae()
+    video_vae.load(vae, path, mx.float32)
+    trainer = Trainer(vae, video_vae.make_decoder_loss(vae.decoder))
+    pixels = clips(Scenes(0, 4).draw(2), 64, 64, 9, 16.0)
+    (batch,) = itertools.islice(video_vae.with_latents(vae.encoder, iter([(pixels,)])), 1)
+    falls(trainer, 10, *batch, to=0.98)
+    trainer.install()
+    modules = {"video_encoder": vae.encoder, "video_decoder": vae.decoder}
+    again = save_checkpoint(
+        tmp_path / "b.safetensors", modules, {"vae": configs.video_vae("tiny")}, mx.bfloat16
+    )
+    before, after = (mx.load(str(name)) for name in (path, again))
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not mx.array_equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("vae.decoder.") for name in changed)
+
+
 def test_statistics_normalise_the_latents() -> None:
     vae = make_video_vae()
     scenes = Scenes(0, 1)
@@ -261,6 +288,9 @@ def test_upscaler_learns_and_is_saved(axis: str, tmp_path: Path) -> None:
     small, large, _ = pairs(Scenes(0, 4).draw(2), 64, 17, 16.0)
     assert small.shape == ((2, 16, 3, 1, 1) if axis == "space" else (2, 16, 2, 2, 2))
     assert upsample_video(small, network, pairs.statistics).shape == large.shape == (2, 16, 3, 2, 2)
+    pool = upscalers.Pool(Scenes(0, 4), pairs, 3, 17, 64)
+    drawn = next(upscalers.stream(np.random.default_rng(0), [pool, pool], 2))
+    assert [value.shape for value in drawn] == [small.shape, large.shape]
     falls(Trainer(network, upscalers.make_loss(network, pairs), dtype=mx.float32), 10, small, large)
     tensors = official_tensors(upscalers.NAMING, network)
     same(network, load_upsampler(write_checkpoint(tmp_path / "u.safetensors", tensors, section), mx.float32))

@@ -261,7 +261,7 @@ class Trainer:
         save_tensors(folder, "state", tensors, {"steps": str(self.steps)})
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` has written. Without its moments, the optimiser starts with new ones.
+        """Go on from what `save` has written. Without moments that fit, the optimiser starts with new ones.
 
         Raises:
             FileNotFoundError: there is no state in `folder`.
@@ -277,7 +277,8 @@ class Trainer:
 
         params = tree_map_with_path(restore, self.params, path="params")
         ema = tree_map_with_path(restore, self.ema, path="ema")
-        if "optimizer.step" in tensors:
+        moments = flat({"optimizer": self.optimizer.state})
+        if all(name in tensors and tensors[name].shape == value.shape for name, value in moments):
             self.optimizer.state = tree_map_with_path(restore, self.optimizer.state, path="optimizer")
         self.optimizer.init({"chunks": self.weights["now"]})
         self.assign(params, ema, int(metadata["steps"]))

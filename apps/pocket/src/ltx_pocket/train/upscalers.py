@@ -3,11 +3,14 @@
     python -m ltx_pocket.train.upscalers --out runs/upscalers --video-vae runs/video_vae/video_vae.safetensors
 
 Each learns from pairs of latents of the same scene, rendered at both sizes or frame rates and encoded by the
-trained VAE. Writes `spatial_upscaler.safetensors` and `temporal_upscaler.safetensors` (official layout), the
+trained VAE, once and in advance.
+Writes `spatial_upscaler.safetensors` and `temporal_upscaler.safetensors` (official layout), the
 states to go on from, `log.jsonl` and sample pictures.
 """
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
@@ -38,6 +41,12 @@ from ltx_pocket.world import SceneBatch
 
 NAMING = KeyMap({"": ""})
 """An upscaler's file has the network's own names."""
+
+RATES = (16.0, 16.0, 12.0, 24.0)
+"""Frames a second of the clips in training."""
+
+OTHERS = {"space": ((33, 192), (17, 256), (33, 384)), "time": ((33, 128), (17, 256), (65, 128))}
+"""Frames and edges of other clips than the native ones, an eighth as many of each."""
 
 NAMES = {"space": "spatial_upscaler", "time": "temporal_upscaler"}
 
@@ -85,19 +94,37 @@ def make_loss(upscaler: LatentUpsampler, pairs: Pairs, noise: float = 0.1) -> Lo
     return loss
 
 
-def stream(
-    scenes: Scenes, pairs: Pairs, batch: int, frames: int, edge: int
-) -> Iterator[tuple[mx.array, ...]]:
-    """Batches without end, every fourth of them of another size."""
+class Pool:
+    """Pairs of latents of one size of clips, normalised, encoded in advance."""
+
+    def __init__(
+        self, scenes: Scenes, pairs: Pairs, count: int, frames: int, edge: int, deadline: float = math.inf
+    ) -> None:
+        """Encode `count` pairs, or fewer if the time is over before (by `time.monotonic`)."""
+        # As many clips at a time as 32 native ones have pixels.
+        at_once = min(count, max(1, 32 * 33 * 256**2 // (frames * edge**2)))
+        found: list[tuple[mx.array, mx.array]] = []
+        for number in range(-(-count // at_once)):
+            if found and time.monotonic() > deadline:
+                break
+            rate = RATES[number % len(RATES)]
+            small, large, _ = pairs(scenes.draw(at_once), edge, frames, rate)
+            found.append((small.astype(mx.float16), large.astype(mx.float16)))
+            mx.eval(found[-1])
+        self.small, self.large = (mx.concatenate(list(values)) for values in zip(*found, strict=True))
+        mx.eval(self.small, self.large)
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[mx.array, mx.array]:
+        """`size` pairs at random, float32."""
+        which = mx.array(rng.integers(len(self.small), size=size))
+        return self.small[which].astype(mx.float32), self.large[which].astype(mx.float32)
+
+
+def stream(rng: np.random.Generator, pools: Sequence[Pool], batch: int) -> Iterator[tuple[mx.array, ...]]:
+    """Batches without end, three of four from the first pool."""
     while True:
-        if scenes.rng.random() < 0.75:
-            size = (batch, frames, edge)
-        elif pairs.axis == "space":
-            size = (max(1, batch // 2), frames, edge * 3 // 2 // 64 * 64)
-        else:
-            size = (batch * 2, frames, edge // 2)
-        rates = (12.0, 16.0, 16.0, 24.0)
-        yield pairs(scenes.draw(size[0]), size[2], size[1], rates[scenes.rng.integers(len(rates))])[:2]
+        other = 1 + int(rng.integers(len(pools) - 1))
+        yield pools[0 if rng.random() < 0.75 else other].draw(rng, batch)
 
 
 def evaluate(
@@ -132,7 +159,8 @@ def main() -> None:
     parser = arguments(__doc__, minutes=2)
     parser.add_argument("--video-vae", type=Path, required=True, help="video_vae.safetensors")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--pairs", type=int, default=4096, help="of the native size, encoded in advance")
     args = parser.parse_args()
     mx.random.seed(args.seed)
     tiny = args.size == "tiny"
@@ -152,7 +180,15 @@ def main() -> None:
             trainer.load(args.resume / axis)
         log.event(axis=axis, parameters=trainer.parameters)
         until = max(0.5, 1 - 8 / clock.seconds) if clock.seconds else 0.0
-        data = stream(scenes, pairs, batch, frames, edge)
+        others = ((17, 64), (33, 64)) if tiny else OTHERS[axis]
+        pools = [
+            Pool(
+                scenes, pairs, 4 if tiny else args.pairs, frames, edge, time.monotonic() + 0.3 * clock.seconds
+            )
+        ]
+        pools += [Pool(scenes, pairs, len(pools[0].small) // 8 or 1, *other) for other in others]
+        log.event(pairs=" ".join(str(len(pool.small)) for pool in pools))
+        data = stream(scenes.rng, pools, batch)
         run(trainer, data, clock, log, learning_rate=args.lr, until=until, folder=args.out / axis)
         trainer.save(args.out / axis)
 
@@ -162,7 +198,7 @@ def main() -> None:
         tensors = official_tensors(NAMING, upscaler)
         write_checkpoint(args.out / f"{name}.safetensors", tensors, section, mx.bfloat16)
         picture = args.out / f"{name}.png"
-        numbers = evaluate(picture, upscaler, pairs, 4 if tiny else 48, batch, frames, edge)
+        numbers = evaluate(picture, upscaler, pairs, 4 if tiny else 48, 2 if tiny else 8, frames, edge)
         log.event(evaluated=axis, **numbers)
 
 

@@ -2,6 +2,8 @@
 
     python -m ltx_pocket.train.video_vae --out runs/video_vae --minutes 8
 
+With `--decoder-of video_vae.safetensors` only the decoder learns on; the encoder and the latents' statistics
+stay what they are, bit by bit, because other networks depend on them.
 Writes `video_vae.safetensors` (official layout), the state to go on from, `log.jsonl` and `samples.png`.
 """
 
@@ -12,6 +14,8 @@ import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
+from ltx_core.device import default_dtype
+from ltx_loaders import Checkpoint
 from ltx_models.video_vae import VideoDecoder, VideoEncoder, VideoVAEConfig
 from mlx.utils import tree_map
 
@@ -86,6 +90,38 @@ def make_loss(vae: VideoVAE, noise: float = 0.1, weight: float = 1e-4) -> Loss:
         return total, {"psnr": -10 * mx.log10(error), "latent": mx.sqrt(mx.square(latent).mean())}
 
     return loss
+
+
+def make_decoder_loss(decoder: VideoDecoder, noise: float = 0.15) -> Loss:
+    """The loss of clips and their latents, with the decoder alone."""
+
+    def loss(pixels: mx.array, latent: mx.array) -> tuple[mx.array, Metrics]:
+        output = decoder(add_noise(latent, noise))
+        error = mx.square(output.astype(mx.float32) - pixels).mean() / 4
+        return reconstruction_loss(output, pixels), {"psnr": -10 * mx.log10(error)}
+
+    return loss
+
+
+def with_latents(
+    encoder: VideoEncoder, batches: Iterator[tuple[mx.array]]
+) -> Iterator[tuple[mx.array, mx.array]]:
+    """Batches as `make_decoder_loss` takes them."""
+    for (pixels,) in batches:
+        yield pixels, encoder(pixels).astype(mx.float32)
+
+
+def load(vae: VideoVAE, path: Path, dtype: mx.Dtype) -> None:
+    """Give the networks the weights and statistics of a file; from then on only the decoder is trained.
+
+    Raises:
+        LoaderError: the file is damaged or holds networks of another size.
+    """
+    checkpoint = Checkpoint.open(path)
+    vae.encoder.update(checkpoint.build("video_encoder", dtype).parameters())
+    vae.decoder.update(checkpoint.build("video_decoder", dtype).parameters())
+    mx.eval(vae.parameters())
+    vae.encoder.freeze()
 
 
 class Stream:
@@ -188,6 +224,9 @@ def main() -> None:
         "--batch", type=int, default=4, help="native clips in a batch; cuts of them: six times"
     )
     parser.add_argument("--clips", type=int, default=9600, help="rendered in advance, 6.5 MB each")
+    parser.add_argument(
+        "--decoder-of", type=Path, help="video_vae.safetensors whose decoder is to learn on, alone"
+    )
     parser.add_argument("--cuts", type=float, default=0.55, help="part of the time with cuts only")
     args = parser.parse_args()
     clock = Clock(args.minutes)
@@ -198,7 +237,11 @@ def main() -> None:
     section = configs.video_vae(args.size)
     vae = VideoVAE(VideoVAEConfig.from_config(section))
     log = Log(args.out, clock)
-    trainer = Trainer(vae, make_loss(vae), weight_decay=1e-3, fused=args.fused)
+    loss = make_loss(vae)
+    if args.decoder_of:
+        load(vae, args.decoder_of, default_dtype())
+        loss = make_decoder_loss(vae.decoder)
+    trainer = Trainer(vae, loss, weight_decay=1e-3, fused=args.fused)
     if args.resume:
         trainer.load(args.resume)
     log.event(parameters=trainer.parameters, native="x".join(map(str, native)))
@@ -209,14 +252,17 @@ def main() -> None:
     data = Stream(scenes, native, 8 if tiny else args.clips)
     data.fill()
     log.event(clips=sum(len(pool.middles) for pool in data.pools))
-    stream = data.batches(clock, until, args.cuts)
+    stream: Iterator[tuple[mx.array, ...]] = data.batches(clock, until, args.cuts)
+    if args.decoder_of:
+        stream = with_latents(vae.encoder, data.batches(clock, until, args.cuts))
     run(trainer, stream, clock, log, learning_rate=args.lr, until=until, folder=args.out)
     trainer.save(args.out)
 
     trainer.install()
     # What is measured is what is shipped: weights rounded to bfloat16.
     vae.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), vae.trainable_parameters()))
-    measure_statistics(vae, scenes, 4 if tiny else 640, native)
+    if not args.decoder_of:
+        measure_statistics(vae, scenes, 4 if tiny else 640, native)
     modules = {"video_encoder": vae.encoder, "video_decoder": vae.decoder}
     save_checkpoint(args.out / "video_vae.safetensors", modules, {"vae": section}, mx.bfloat16)
     draw_samples(args.out / "samples.png", vae, native)

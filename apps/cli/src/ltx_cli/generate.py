@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ltx_core import ConfigError
 from ltx_pipelines import (
     DistilledConfig,
     DistilledPipeline,
@@ -21,7 +22,7 @@ from ltx_pipelines import (
 )
 
 from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
-from ltx_cli.guidance import GuidanceOptions, guided_options
+from ltx_cli.guidance import GuidanceOptions, flags, guided_options
 from ltx_cli.models import ModelFiles
 from ltx_cli.options import (
     CheckpointFile,
@@ -60,6 +61,12 @@ def generate(
     gemma: GemmaFolder = None,
     spatial_upscaler: SpatialUpscaler = None,
     distilled_lora: DistilledLora = None,
+    distilled_lora_strength_stage_1: Annotated[
+        float | None, typer.Option(help="Of the distilled LoRA in the guided stage of two-stage-hq (0.25).")
+    ] = None,
+    distilled_lora_strength_stage_2: Annotated[
+        float | None, typer.Option(help="The same in its second stage (0.5).")
+    ] = None,
     pipeline: Annotated[
         PipelineName,
         typer.Option(
@@ -96,27 +103,48 @@ def generate(
         "generate_audio": not no_audio,
     }
     clip |= given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
+    strengths = given(
+        distilled_lora_strength_stage_1=distilled_lora_strength_stage_1,
+        distilled_lora_strength_stage_2=distilled_lora_strength_stage_2,
+    )
+    name = f"--pipeline {pipeline.value}"
+    _check_strengths(pipeline, files, strengths)
     config: Any
     runner: Pipeline[Any]
-    name = f"--pipeline {pipeline.value}"
     if pipeline is PipelineName.distilled:
         guidance.refuse(f"{name}: it runs without guidance; use --pipeline one-stage or two-stage")
         config = DistilledConfig(**clip)
         runner = DistilledPipeline(files.open(loras, dtype, distilled=True))
-    elif pipeline in (PipelineName.two_stage, PipelineName.two_stage_hq):
-        two_stage_hq = pipeline is PipelineName.two_stage_hq
-        config = (TwoStageHQConfig if two_stage_hq else TwoStageConfig)(**clip, **guidance.fields())
-        refiner = files.require_distilled_lora()
+    elif pipeline is PipelineName.two_stage:
+        config, refiner = TwoStageConfig(**clip, **guidance.fields()), files.require_distilled_lora()
+        runner = TwoStagePipeline(files.open(loras, dtype, distilled=False, two_stages=True), refiner)
+    elif pipeline is PipelineName.two_stage_hq:
+        config, refiner = TwoStageHQConfig(**clip, **guidance.fields()), files.require_distilled_lora()
         models = files.open(loras, dtype, distilled=False, two_stages=True)
-        runner = (TwoStageHQPipeline if two_stage_hq else TwoStagePipeline)(models, refiner)
+        runner = TwoStageHQPipeline(models, refiner, **strengths)
+    elif pipeline is PipelineName.text_to_video:
+        why = f"{name}: it knows prompt guidance only; use --pipeline one-stage"
+        guidance.refuse(why, but=("negative_prompt", "cfg_scale", "audio_cfg_scale"))
+        files.refuse_distilled_lora(f"{name}: it has no second stage; use --pipeline two-stage")
+        config = TextToVideoConfig(**clip, **guidance.fields())
+        runner = TextToVideoPipeline(files.open(loras, dtype, distilled=False))
     else:
         files.refuse_distilled_lora(f"{name}: it has no second stage; use --pipeline two-stage")
-        if pipeline is PipelineName.text_to_video:
-            why = f"{name}: it knows prompt guidance only; use --pipeline one-stage"
-            guidance.refuse(why, but=("negative_prompt", "cfg_scale", "audio_cfg_scale"))
-            config = TextToVideoConfig(**clip, **guidance.fields())
-            runner = TextToVideoPipeline(files.open(loras, dtype, distilled=False))
-        else:
-            config = OneStageConfig(**clip, **guidance.fields())
-            runner = OneStagePipeline(files.open(loras, dtype, distilled=False))
+        config = OneStageConfig(**clip, **guidance.fields())
+        runner = OneStagePipeline(files.open(loras, dtype, distilled=False))
     make_clip(files, runner, config, output)
+
+
+def _check_strengths(pipeline: PipelineName, files: ModelFiles, strengths: dict[str, float]) -> None:
+    """A strength stands behind the path of the distilled LoRA, for two-stage-hq in options of its own."""
+    if pipeline is not PipelineName.two_stage_hq:
+        if strengths:
+            raise ConfigError(
+                f"{flags(*strengths)} cannot be used with --pipeline {pipeline.value}; give the strength "
+                "behind the path: --distilled-lora PATH STRENGTH"
+            )
+    elif files.distilled_lora is not None and files.distilled_lora.strength != 1:
+        raise ConfigError(
+            f"--distilled-lora has the strength {files.distilled_lora.strength:g}, but two-stage-hq has one "
+            "for each stage; give --distilled-lora-strength-stage-1 and --distilled-lora-strength-stage-2"
+        )

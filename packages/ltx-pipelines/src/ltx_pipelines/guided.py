@@ -11,10 +11,11 @@ from ltx_core.multimodal_guider import create_multimodal_guider_factory
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, Guidance, GuidedConfig, map_guidance
+from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep
-from ltx_pipelines.loras import LoraPathStrength
+from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import ModelSource
-from ltx_pipelines.prompt import PromptContext
+from ltx_pipelines.prompt import PromptContext, encode_prompts
 from ltx_pipelines.stages import (
     FROM_NOISE,
     Latents,
@@ -25,6 +26,7 @@ from ltx_pipelines.stages import (
     describe_stage,
     euler,
     pixel_shape,
+    refinement_plan,
     tokens_of,
 )
 
@@ -34,14 +36,14 @@ STACK_BELOW_TOKENS = 1024
 MAX_PASSES = 4
 
 
-def guided_steps(steps: int | None, models: ModelSource) -> int:
-    """The denoising steps asked for, or the model's own."""
-    return steps or models.defaults.num_inference_steps
-
-
 def guided_sigmas(config: GuidedConfig, models: ModelSource) -> mx.array:
     """The schedule of a guided stage."""
     return mx.array(LTX2Scheduler().execute(steps=config.steps(models.defaults)))
+
+
+def encode_guided(models: ModelSource, config: GuidedConfig, on_step: OnStep) -> list[PromptContext]:
+    """The contexts of the prompt and of the negative prompt."""
+    return encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
 
 
 def guided_stage(
@@ -52,6 +54,7 @@ def guided_stage(
     noise: NoiseFn,
     on_step: OnStep,
     *,
+    audio: ModalitySpec | None = None,
     loras: Sequence[LoraPathStrength] = (),
     sigmas: mx.array | None = None,
     loop: Loop = euler,
@@ -61,6 +64,7 @@ def guided_stage(
     Args:
         prompts: the prompt and the negative prompt.
         items: conditioning of the video at this size.
+        audio: how the sound begins; None: as noise, if the clip is to have sound.
         loras: of this stage alone.
         sigmas: the schedule; None: `guided_sigmas`.
         loop: the sampling method.
@@ -77,7 +81,7 @@ def guided_stage(
         noise=noise,
         on_step=on_step,
         video=ModalitySpec(items),
-        audio=FROM_NOISE if config.generate_audio else None,
+        audio=audio or (FROM_NOISE if config.generate_audio else None),
         loras=loras,
         loop=loop,
     )
@@ -90,6 +94,25 @@ def guided_plan(
     steps = config.steps(models.defaults)
     detail = f"{describe_stage(config, models, steps, divisor)}, up to {passes} passes each"
     return [StagePlan("encode prompt", 2), StagePlan(stage, steps, detail)]
+
+
+def two_stage_plan(config: GuidedConfig, models: ModelSource, passes: int = MAX_PASSES) -> list[StagePlan]:
+    """All of a run with `guided_stage` and `refine`."""
+    first = guided_plan(config, models, "stage 1", 2, passes)
+    return [*first, *refinement_plan(config, models), *decoding_plan(config)]
+
+
+def refining_lora(models: ModelSource, distilled_lora: LoraPathStrength | None) -> list[LoraPathStrength]:
+    """The LoRAs of `refine` on an undistilled model: the distilled one.
+
+    Raises:
+        ConfigError: the models have no spatial upscaler, or there is no distilled LoRA.
+        LoaderError: the LoRA is for another network.
+    """
+    models.require_spatial_upsampler()
+    loras = [require_distilled_lora(distilled_lora)]
+    models.check_loras(loras)
+    return loras
 
 
 def guided(

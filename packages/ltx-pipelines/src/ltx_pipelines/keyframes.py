@@ -8,14 +8,12 @@ from ltx_core import ConfigError, RandomNoise
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.conditioning import encode_keyframes, prepare_images
-from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided_plan, guided_stage
-from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
+from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
-from ltx_pipelines.stages import StagePlan, pixel_shape, refine, refinement_plan
+from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 from ltx_pipelines.two_stage import TwoStageConfig
 
 
@@ -39,24 +37,16 @@ class KeyframeInterpolationPipeline:
 
     Args:
         models: an undistilled model (a distilled one tends to invent frames) with a spatial upscaler.
-        distilled_lora: for the second stage alone, after the LoRAs of the models.
-
-    Raises:
-        ConfigError: the models have no spatial upscaler, or there is no distilled LoRA.
-        LoaderError: the LoRA is for another network.
+        distilled_lora: as in `TwoStagePipeline`, with the same errors.
     """
 
     def __init__(self, models: ModelSource, distilled_lora: LoraPathStrength | None) -> None:
+        self.loras = refining_lora(models, distilled_lora)
         self.models = models
-        self.distilled_lora = require_distilled_lora(distilled_lora)
-        models.require_spatial_upsampler()
-        models.check_loras([self.distilled_lora])
 
     def plan(self, config: KeyframeInterpolationConfig) -> list[StagePlan]:
         """The stages of a run."""
-        models = self.models
-        refinement = refinement_plan(config, models)
-        return [*guided_plan(config, models, "stage 1", 2), *refinement, *decoding_plan(config)]
+        return two_stage_plan(config, self.models)
 
     def __call__(
         self, config: KeyframeInterpolationConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
@@ -64,16 +54,16 @@ class KeyframeInterpolationPipeline:
         """Make a clip. Arguments as `TwoStagePipeline`."""
         models, noise = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models.defaults.image_crf)
-        positive, negative = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        prompts = encode_guided(models, config, on_step)
         keyframes = encode_keyframes(models, images, pixel_shape(config, 2))
-        first = guided_stage(config, models, [positive, negative], keyframes, noise, on_step)
+        first = guided_stage(config, models, prompts, keyframes, noise, on_step)
         latents = refine(
             models,
             first,
             shape=pixel_shape(config),
-            context=positive,
+            context=prompts[0],
             items=encode_keyframes(models, images, pixel_shape(config)),
-            loras=[self.distilled_lora],
+            loras=self.loras,
             noise=noise,
             on_step=on_step,
         )

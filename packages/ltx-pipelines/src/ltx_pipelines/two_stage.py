@@ -9,14 +9,12 @@ from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import GuidedConfig
-from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided_plan, guided_stage
-from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
+from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
-from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine, refinement_plan
+from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,39 +40,37 @@ class TwoStagePipeline:
     """
 
     def __init__(self, models: ModelSource, distilled_lora: LoraPathStrength | None) -> None:
-        models.require_spatial_upsampler()
         self.models = models
-        self.refiners = [require_distilled_lora(distilled_lora)]
-        models.check_loras(self.refiners)
+        self.loras = refining_lora(models, distilled_lora)
 
     def plan(self, config: TwoStageConfig) -> list[StagePlan]:
         """The stages of a run."""
-        first = guided_plan(config, self.models, "stage 1", divisor=2)
-        return [*first, *refinement_plan(config, self.models), *decoding_plan(config)]
+        return two_stage_plan(config, self.models)
 
     def __call__(
         self, config: TwoStageConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
     ) -> GenerationResult:
         """Make a clip. Arguments as `OneStagePipeline`; `noise` is called for both streams of stage 1, then
         for both of stage 2."""
-        models, noise = self.models, noise or RandomNoise(config.seed)
+        models = self.models
+        draw = noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
         images = prepare_images(config, models.defaults.image_crf)
-        prompts = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        prompts = encode_guided(models, config, on_step)
         items = encode_images(models, images, half)
-        first = guided_stage(config, models, prompts, items, noise, on_step)
-        refined = refine(
+        first = guided_stage(config, models, prompts, items, draw, on_step)
+        second = refine(
             models,
             first,
             shape=full,
-            context=prompts[0],
             items=encode_images(models, images, full),
-            noise=noise,
+            context=prompts[0],
+            noise=draw,
             on_step=on_step,
-            loras=self.refiners,
+            loras=self.loras,
         )
         # The second stage only listens to the sound: it is finished after the first.
-        return finish("two-stage", models, config, Latents(refined.video, first.audio), on_step)
+        return finish("two-stage", models, config, Latents(second.video, first.audio), on_step)
 
 
 def create_two_stage_pipeline(

@@ -14,15 +14,13 @@ from ltx_core.types import LatentState
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import Guidance
-from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.defaults import PipelineDefaults, high_quality
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided_plan, guided_stage
+from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
-from ltx_pipelines.stages import Latents, Loop, StagePlan, pixel_shape, refine, refinement_plan, tokens_of
+from ltx_pipelines.stages import Latents, Loop, StagePlan, pixel_shape, refine, tokens_of
 from ltx_pipelines.two_stage import TwoStageConfig
 
 # The noise inside the method does not come from the seed of the clip: the official pipeline draws it from
@@ -85,20 +83,14 @@ class TwoStageHQPipeline:
         distilled_lora_strength_stage_1: float = 0.25,
         distilled_lora_strength_stage_2: float = 0.5,
     ) -> None:
-        models.require_spatial_upsampler()
         lora = require_distilled_lora(distilled_lora)
         self.guides = [replace(lora, strength=distilled_lora_strength_stage_1)]
-        self.refiners = [require_distilled_lora(replace(lora, strength=distilled_lora_strength_stage_2))]
-        models.check_loras(self.refiners)
+        self.refiners = refining_lora(models, replace(lora, strength=distilled_lora_strength_stage_2))
         self.models = models
 
     def plan(self, config: TwoStageHQConfig) -> list[StagePlan]:
         """The stages of a run."""
-        return [
-            *guided_plan(config, self.models, "stage 1", 2, PASSES),
-            *refinement_plan(config, self.models),
-            *decoding_plan(config),
-        ]
+        return two_stage_plan(config, self.models, PASSES)
 
     def __call__(
         self, config: TwoStageHQConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
@@ -113,7 +105,7 @@ class TwoStageHQPipeline:
         """
         models, start = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models.defaults.image_crf)
-        prompts = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        prompts = encode_guided(models, config, on_step)
         # Unlike the other pipelines, the schedule follows the size of the clip.
         sigmas = LTX2Scheduler().execute(
             config.steps(models.defaults), default_number_of_tokens=tokens_of(config, models, 2)

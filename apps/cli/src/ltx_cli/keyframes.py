@@ -1,0 +1,83 @@
+"""`ltx keyframes`: a clip that passes through given images."""
+
+from pathlib import Path
+from typing import Any
+
+from ltx_core import ConfigError
+from ltx_pipelines import KeyframeInterpolationConfig, KeyframeInterpolationPipeline, check_output
+
+from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
+from ltx_cli.guidance import GuidanceOptions, guided_options
+from ltx_cli.models import ModelFiles
+from ltx_cli.options import (
+    CheckpointFile,
+    DistilledLora,
+    Dtype,
+    FrameRate,
+    GemmaFolder,
+    Height,
+    Images,
+    Loras,
+    NoAudio,
+    NumFrames,
+    Output,
+    Prompt,
+    Seed,
+    SpatialUpscaler,
+    Steps,
+    Width,
+)
+from ltx_cli.running import given, make_clip
+
+
+@guided_options
+def keyframes(
+    prompt: Prompt,
+    *,
+    image: Images = None,
+    checkpoint: CheckpointFile = None,
+    gemma: GemmaFolder = None,
+    spatial_upscaler: SpatialUpscaler = None,
+    distilled_lora: DistilledLora = None,
+    height: Height = None,
+    width: Width = None,
+    num_frames: NumFrames = None,
+    frame_rate: FrameRate = None,
+    steps: Steps = None,
+    guidance: GuidanceOptions,
+    lora: Loras = None,
+    seed: Seed = 10,
+    dtype: Dtype = "auto",
+    no_audio: NoAudio = False,
+    output: Output = Path("clip.mp4"),
+) -> None:
+    """Make a clip that moves from one image to the next, in two guided stages.
+
+    For example, from a first frame to a last one: --image first.png 0 --image last.png -1
+    """
+    check_output(output)
+    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
+    size: dict[str, Any] = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
+    config = KeyframeInterpolationConfig(
+        **{**files.clip, **size},
+        **guidance.fields(),
+        prompt=prompt,
+        images=tuple(parse_image(value) for value in image or ()),
+        num_inference_steps=steps,
+        generate_audio=not no_audio,
+        seed=seed,
+    )
+    _check_apart(config)
+    refiner = files.require_distilled_lora()
+    models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=False, two_stages=True)
+    make_clip(files, KeyframeInterpolationPipeline(models, refiner), config, output)
+
+
+def _check_apart(config: KeyframeInterpolationConfig) -> None:
+    """An image whose frame was forgotten would stand at frame 0 with another."""
+    frames = [image.resolve_frame(config.num_frames) for image in config.images]
+    twice = next((frame for frame in frames if frames.count(frame) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"more than one image at frame {twice}; say where each stands: --image PATH FRAME (-1 = last)"
+        )

@@ -2,6 +2,11 @@
 
 import ltx_core  # noqa: F401  (loads the BLAS before mlx)
 
+from ltx_pipelines.audio_to_video import (
+    AudioToVideoConfig,
+    AudioToVideoPipeline,
+    create_audio_to_video_pipeline,
+)
 from ltx_pipelines.config import ClipConfig, GuidanceChange
 from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
@@ -22,7 +27,13 @@ from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.protocol import Pipeline
 from ltx_pipelines.references import ReferenceVideo
 from ltx_pipelines.result import GenerationResult
+from ltx_pipelines.retake import RetakeConfig, RetakePipeline, create_retake_pipeline
 from ltx_pipelines.stages import StagePlan
+from ltx_pipelines.text_to_audio import (
+    TextToAudioConfig,
+    TextToAudioPipeline,
+    create_text_to_audio_pipeline,
+)
 from ltx_pipelines.text_to_video import (
     TextToVideoConfig,
     TextToVideoPipeline,
@@ -37,6 +48,8 @@ from ltx_pipelines.two_stage_hq import (
 )
 
 __all__ = [
+    "AudioToVideoConfig",
+    "AudioToVideoPipeline",
     "BrokenSignalError",
     "Cancelled",
     "CheckpointModels",
@@ -61,8 +74,12 @@ __all__ = [
     "PipelineDefaults",
     "PromptContext",
     "ReferenceVideo",
+    "RetakeConfig",
+    "RetakePipeline",
     "StageEvent",
     "StagePlan",
+    "TextToAudioConfig",
+    "TextToAudioPipeline",
     "TextToVideoConfig",
     "TextToVideoPipeline",
     "TwoStageConfig",
@@ -71,10 +88,13 @@ __all__ = [
     "TwoStagePipeline",
     "VideoInput",
     "check_output",
+    "create_audio_to_video_pipeline",
     "create_distilled_pipeline",
     "create_ic_lora_pipeline",
     "create_keyframe_interpolation_pipeline",
     "create_one_stage_pipeline",
+    "create_retake_pipeline",
+    "create_text_to_audio_pipeline",
     "create_text_to_video_pipeline",
     "create_two_stage_hq_pipeline",
     "create_two_stage_pipeline",

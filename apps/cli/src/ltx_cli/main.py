@@ -1,18 +1,25 @@
 """Entry point of the `ltx` command: its sub-commands, and how its errors look."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import typer
 from ltx_core import LTXError
+from ltx_pipelines import ModelWarning
 from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
 from ltx_cli.arguments import join_values
+from ltx_cli.audio_to_video import audio_to_video
 from ltx_cli.generate import generate
+from ltx_cli.ic_lora import ic_lora
 from ltx_cli.info import info
+from ltx_cli.keyframes import keyframes
+from ltx_cli.retake import retake
+from ltx_cli.text_to_audio import text_to_audio
 
 
 class Commands(TyperGroup):
@@ -38,6 +45,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(generate)
+app.command()(keyframes)
+app.command()(ic_lora)
+app.command()(audio_to_video)
+app.command()(retake)
+app.command(name="audio")(text_to_audio)
 app.command()(info)
 
 
@@ -46,8 +58,18 @@ def _group() -> None:
     """Keeps sub-commands named even if there were only one."""
 
 
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **_options: Any
+) -> None:
+    """Warnings of models are for people; others are for programmers, who find them in the tests."""
+    if issubclass(category, ModelWarning):
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(Text("warning: ", style="bold yellow") + Text(str(message)))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1."""
+    warnings.showwarning = _show_warning
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         app(args=join_values(given), prog_name="ltx")

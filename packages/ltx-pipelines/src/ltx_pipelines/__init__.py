@@ -9,6 +9,7 @@ from ltx_pipelines.audio_to_video import (
 )
 from ltx_pipelines.config import ClipConfig, GuidanceChange
 from ltx_pipelines.defaults import PipelineDefaults
+from ltx_pipelines.distillation import ModelWarning
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
 from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline, create_ic_lora_pipeline
@@ -67,6 +68,7 @@ __all__ = [
     "MediaError",
     "Memory",
     "ModelSource",
+    "ModelWarning",
     "OnStep",
     "OneStageConfig",
     "OneStagePipeline",

@@ -10,6 +10,7 @@ from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.decoding import decoding_plan
+from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.few_steps import FewStepsConfig, first_stage, first_stage_plan
 from ltx_pipelines.loras import LoraPathStrength
@@ -28,11 +29,12 @@ class DistilledPipeline:
     """Encode the prompt, denoise at half size, upscale the latent, refine it, decode.
 
     Raises:
-        ConfigError: the models have no spatial upscaler.
+        ConfigError: the models have no spatial upscaler, or are known not to be distilled.
     """
 
     def __init__(self, models: ModelSource) -> None:
         models.require_spatial_upsampler()
+        require_distilled(models)
         self.models = models
 
     def plan(self, config: DistilledConfig) -> list[StagePlan]:

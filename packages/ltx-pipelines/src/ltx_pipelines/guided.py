@@ -4,14 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import mlx.core as mx
-from ltx_core import GuidedDenoiser, LTX2Scheduler
+from ltx_core import ConfigError, GuidedDenoiser, LTX2Scheduler
 from ltx_core.conditioning import ConditioningItem
 from ltx_core.denoisers import Denoiser, Model
 from ltx_core.multimodal_guider import create_multimodal_guider_factory
 from ltx_core.noisers import NoiseFn
 
-from ltx_pipelines.config import ClipConfig, Guidance, GuidedConfig, map_guidance
+from ltx_pipelines.config import ClipConfig, Guidance, GuidanceChange, GuidedConfig, map_guidance
 from ltx_pipelines.decoding import decoding_plan
+from ltx_pipelines.distillation import warn_of_guidance
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import ModelSource
@@ -41,8 +42,26 @@ def guided_sigmas(config: GuidedConfig, models: ModelSource) -> mx.array:
     return mx.array(LTX2Scheduler().execute(steps=config.steps(models.defaults)))
 
 
+def check_guidance(config: GuidedConfig, models: ModelSource) -> None:
+    """Find guidance that does not suit the model, before any network is loaded; warns if that is distilled.
+
+    Raises:
+        ConfigError: the model has no such transformer block.
+    """
+    for name in ("video_guidance", "audio_guidance"):
+        asked = getattr(config, name)
+        blocks = (asked.stg_blocks or ()) if isinstance(asked, GuidanceChange) else ()
+        if beyond := [block for block in blocks if block >= models.num_blocks]:
+            raise ConfigError(
+                f"stg_blocks of {name}: the model has no transformer block {beyond[0]}, its blocks are 0 to "
+                f"{models.num_blocks - 1}; by default it is {models.defaults.video.stg_blocks}"
+            )
+    warn_of_guidance(models, *config.guidance(models.defaults))
+
+
 def encode_guided(models: ModelSource, config: GuidedConfig, on_step: OnStep) -> list[PromptContext]:
-    """The contexts of the prompt and of the negative prompt."""
+    """The contexts of the prompt and of the negative prompt; errors as `check_guidance`."""
+    check_guidance(config, models)
     return encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
 
 
@@ -90,7 +109,9 @@ def guided_stage(
 def guided_plan(
     config: GuidedConfig, models: ModelSource, stage: str, divisor: int = 1, passes: int = MAX_PASSES
 ) -> list[StagePlan]:
-    """Encoding the prompts, and one guided stage, with that many passes per step if guidance is complete."""
+    """Encoding the prompts, and one guided stage, with that many passes per step if guidance is complete;
+    errors as `check_guidance`."""
+    check_guidance(config, models)
     steps = config.steps(models.defaults)
     detail = f"{describe_stage(config, models, steps, divisor)}, up to {passes} passes each"
     return [StagePlan("encode prompt", 2), StagePlan(stage, steps, detail)]

@@ -13,6 +13,7 @@ from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.decoding import decoding_plan
+from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.few_steps import FewStepsConfig, first_stage, first_stage_plan
 from ltx_pipelines.loras import LoraPathStrength
@@ -76,13 +77,15 @@ class ICLoraPipeline:
         loras: in-context LoRAs, which are in the first stage alone.
 
     Raises:
-        ConfigError: there is no LoRA, or several contradict each other.
+        ConfigError: there is no LoRA, or several contradict each other, or the models are known not to be
+            distilled.
         LoaderError: a LoRA is missing, damaged, or for another network.
     """
 
     def __init__(self, models: ModelSource, loras: Sequence[LoraPathStrength]) -> None:
         if not loras:
             raise ConfigError("an in-context LoRA is needed; without one, use the distilled pipeline")
+        require_distilled(models)
         self.models, self.loras = models, tuple(loras)
         self.scale = ReferenceScale.of(self.loras)
         models.check_loras(self.loras)

@@ -12,6 +12,7 @@ from ltx_core.device import backend, resolve_dtype
 from ltx_loaders import Checkpoint, find_gemma_directory, load_gemma, load_upsampler, read_gemma_config
 
 from ltx_pipelines.defaults import PipelineDefaults, defaults_for
+from ltx_pipelines.distillation import is_distilled
 from ltx_pipelines.layout import LatentLayout, read_layout
 from ltx_pipelines.loras import LoraPathStrength, check_loras, fuse
 from ltx_pipelines.prompt import TextEncoder
@@ -61,12 +62,16 @@ class ModelSource(Protocol):
         defaults: what the model is best used with.
         dtype: of weights and activations.
         layout: of its latents.
+        num_blocks: of its transformer.
+        distilled: whether it is made for few steps without guidance; None: not known.
     """
 
     name: str
     defaults: PipelineDefaults
     dtype: mx.Dtype
     layout: LatentLayout
+    num_blocks: int
+    distilled: bool | None
 
     def require_spatial_upsampler(self) -> None:
         """Raise ConfigError if there is no spatial upscaler."""
@@ -138,6 +143,11 @@ class CheckpointModels:
         self.memory = memory
         self.name = name or " + ".join([self.checkpoint.path.name, *map(str, self.loras)])
         self.defaults = defaults or defaults_for(self.checkpoint.model_version)
+        self.num_blocks = int(self.checkpoint.section("transformer")["num_layers"])
+        self.distilled = is_distilled(self.checkpoint.path)
+        if self.loras and not self.distilled:
+            # One of them may be the distilled one.
+            self.distilled = None
         self._resident: dict[str, Any] = {}
         self._check()
 

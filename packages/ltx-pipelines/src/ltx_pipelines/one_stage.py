@@ -13,10 +13,9 @@ from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import GuidedConfig
 from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided, guided_plan, guided_sigmas
+from ltx_pipelines.guided import encode_guided, guided, guided_plan, guided_sigmas
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
-from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import FROM_NOISE, ModalitySpec, StagePlan, denoise, pixel_shape
 
@@ -50,7 +49,7 @@ class OneStagePipeline:
         """
         models, shape = self.models, pixel_shape(config)
         images = prepare_images(config, models.defaults.image_crf)
-        positive, negative = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        positive, negative = encode_guided(models, config, on_step)
         latents = denoise(
             models,
             stage="denoise",

@@ -1,7 +1,7 @@
 """Whole runs of the official pipelines: how they are read, run by ours, and judged.
 
-A run is a folder with `case.json` (pipeline class, arguments, noise list) and `tensors.safetensors` (inputs, noise
-in the order of the draws, outputs); its parent holds the checkpoint, the text encoder, the upscaler and the LoRAs.
+A run is a folder with `case.json` (pipeline class, arguments, noise list) and `tensors.safetensors` (inputs,
+noise in the order of the draws, outputs); its parent holds checkpoint, text encoder, upscaler and LoRAs.
 """
 
 import json
@@ -100,9 +100,9 @@ class Run:
             if f"{stream}_guider_params" in self.call
         }
 
-    def audio(self, name: str) -> Audio:
+    def audio(self, name: str, sampling_rate: int) -> Audio:
         """A recorded waveform."""
-        return Audio(mx.array(self.tensors[f"in.{name}.waveform"][0]), self.about["audio_sampling_rate"])
+        return Audio(mx.array(self.tensors[f"in.{name}.waveform"][0]), sampling_rate)
 
     @cached_property
     def noise(self) -> "Recorded":

@@ -1,17 +1,33 @@
 """Which of our pipelines stands for which official class, and with which arguments."""
 
+import numpy as np
 from ltx_pipelines import (
     DistilledConfig,
     DistilledPipeline,
     GenerationResult,
-    ICLoraConfig,
-    ICLoraPipeline,
+    LoraPathStrength,
     OneStageConfig,
     OneStagePipeline,
-    ReferenceVideo,
 )
+from ltx_pipelines.audio_to_video import AudioToVideoConfig, AudioToVideoPipeline
+from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline
+from ltx_pipelines.keyframes import KeyframeInterpolationConfig, KeyframeInterpolationPipeline
+from ltx_pipelines.media_input import VideoInput
+from ltx_pipelines.references import ReferenceVideo
+from ltx_pipelines.retake import RetakeConfig, RetakePipeline
+from ltx_pipelines.two_stage import TwoStageConfig, TwoStagePipeline
+from ltx_pipelines.two_stage_hq import TwoStageHQConfig, TwoStageHQPipeline
 
 from tests.parity.e2e import Run, runs
+
+
+SOURCE_RATE = 16000
+"""Of the sounds of source clips."""
+
+
+def distilled_lora(run: Run) -> LoraPathStrength:
+    (lora,) = run.loras("distilled_lora")
+    return lora
 
 
 @runs("DistilledPipeline")
@@ -25,19 +41,68 @@ def one_stage(run: Run) -> GenerationResult:
     return OneStagePipeline(run.models())(config, noise=run.noise)
 
 
+@runs("TI2VidTwoStagesPipeline")
+def two_stages(run: Run) -> GenerationResult:
+    config = TwoStageConfig(**run.clip(), **run.guidance())
+    return TwoStagePipeline(run.models(), distilled_lora(run))(config, noise=run.noise)
+
+
+@runs("TI2VidTwoStagesHQPipeline")
+def two_stages_hq(run: Run) -> GenerationResult:
+    strengths = {name: value for name, value in run.init.items() if name.startswith("distilled_lora_strength")}
+    config = TwoStageHQConfig(**run.clip(), **run.guidance())
+    pipeline = TwoStageHQPipeline(run.models(), distilled_lora(run), **strengths)
+    return pipeline(config, noise=run.noise)
+
+
+@runs("KeyframeInterpolationPipeline")
+def keyframes(run: Run) -> GenerationResult:
+    config = KeyframeInterpolationConfig(**run.clip(), **run.guidance())
+    return KeyframeInterpolationPipeline(run.models(), distilled_lora(run))(config, noise=run.noise)
+
+
 @runs("ICLoraPipeline")
 def ic_lora(run: Run) -> GenerationResult:
-    videos = sorted(name for name in run.tensors if name.startswith("in.reference_video"))
-    strengths = [strength for _, strength in run.call["video_conditioning"]]
+    references = tuple(
+        ReferenceVideo(run.tensors[f"in.{name}.raw"], strength)
+        for name, strength in run.call["video_conditioning"]
+    )
     mask = run.tensors.get("in.conditioning_attention_mask")
+    names = ("conditioning_attention_strength", "skip_stage_2")
     config = ICLoraConfig(
         **run.clip(),
-        video_conditioning=tuple(
-            ReferenceVideo(run.tensors[name], strength)
-            for name, strength in zip(videos, strengths, strict=True)
-        ),
-        conditioning_attention_strength=run.call.get("conditioning_attention_strength", 1.0),
+        **{name: run.call[name] for name in names if name in run.call},
+        video_conditioning=references,
         conditioning_attention_mask=None if mask is None else mask[0, 0],
-        skip_stage_2=run.call.get("skip_stage_2", False),
     )
     return ICLoraPipeline(run.models(()), run.loras())(config, noise=run.noise)
+
+
+@runs("A2VidPipelineTwoStage")
+def audio_to_video(run: Run) -> GenerationResult:
+    names = {"audio_start_time": "audio_start", "audio_max_duration": "audio_duration"}
+    options = {ours: run.call[name] for name, ours in names.items() if run.call.get(name) is not None}
+    # It is returned as it is, at its own rate.
+    sound = run.audio("audio", run.about["audio_sampling_rate"])
+    # The official class takes all of it where no duration is given, its command the clip's length.
+    options.setdefault("audio_duration", sound.waveform.shape[1] / sound.sampling_rate)
+    config = AudioToVideoConfig(**run.clip(), **run.guidance(), **options, audio=sound)
+    return AudioToVideoPipeline(run.models(), distilled_lora(run))(config, noise=run.noise)
+
+
+@runs("RetakePipeline")
+def retake(run: Run) -> GenerationResult:
+    names = ("start_time", "end_time", "regenerate_video", "regenerate_audio")
+    has_sound = "in.source_audio.waveform" in run.tensors
+    source = VideoInput(
+        run.tensors["in.source_video.raw"],
+        float(np.asarray(run.tensors["in.source_video.fps"])),
+        run.audio("source_audio", SOURCE_RATE) if has_sound else None,
+    )
+    config = RetakeConfig(
+        **run.clip(),
+        **run.guidance(),
+        **{name: run.call[name] for name in names if name in run.call},
+        source=source,
+    )
+    return RetakePipeline(run.models(), distilled=run.init["distilled"])(config, noise=run.noise)

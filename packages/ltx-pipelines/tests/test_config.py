@@ -15,12 +15,14 @@ from ltx_pipelines import (
     MediaError,
     OneStageConfig,
     TextToVideoConfig,
+    TwoStageConfig,
+    TwoStageHQConfig,
 )
 from ltx_pipelines.defaults import NEGATIVE_PROMPT, defaults_for
 from ltx_pipelines.few_steps import stage_1_sigmas
 
 PIXELS = np.zeros((4, 6, 3), np.uint8)
-KINDS = [TextToVideoConfig, OneStageConfig, DistilledConfig]
+KINDS = [TextToVideoConfig, OneStageConfig, DistilledConfig, TwoStageConfig, TwoStageHQConfig]
 
 
 @settings(max_examples=60, deadline=None)

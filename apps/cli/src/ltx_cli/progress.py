@@ -12,14 +12,7 @@ def print_plan(
     console: Console, config: ClipConfig, plan: Sequence[StagePlan], model: str, dtype: str
 ) -> None:
     """Say what is about to be made, before anything is loaded."""
-    sound = "with sound" if config.generate_audio else "silent"
-    console.print(
-        f"{config.width}x{config.height}, {config.num_frames} frames at {config.frame_rate:g} per second "
-        f"({config.seconds:.2f} s), {sound}, seed {config.seed}, {model}, {dtype}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(f"{config.summary()}, {model}, {dtype}", highlight=False, markup=False, soft_wrap=True)
     for stage in plan:
         detail = f": {stage.detail}" if stage.detail else ""
         console.print(f"  {stage.name}{detail}", highlight=False, soft_wrap=True)

@@ -14,11 +14,11 @@ from ltx_pipelines.config import Guidance
 from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided_plan, guided_stage
-from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
+from ltx_pipelines.guided import encode_guided, guided_plan, guided_stage, refining_lora
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media_input import read_audio
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.prompt import PromptContext, encode_prompts
+from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.sources import encode_sound
 from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, pixel_shape, refine, refinement_plan
@@ -89,11 +89,9 @@ class AudioToVideoPipeline:
     """
 
     def __init__(self, models: ModelSource, distilled_lora: LoraPathStrength | None) -> None:
-        self.loras = [require_distilled_lora(distilled_lora)]
-        self.models = models
-        models.require_spatial_upsampler()
         models.require_audio_encoder()
-        models.check_loras(self.loras)
+        self.loras = refining_lora(models, distilled_lora)
+        self.models = models
 
     def plan(self, config: AudioToVideoConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -108,7 +106,7 @@ class AudioToVideoPipeline:
         either stage, though the sound takes none of it."""
         models, draw = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models.defaults.image_crf)
-        positive, negative = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        positive, negative = encode_guided(models, config, on_step)
         # The sound is no part of what the negative prompt speaks of.
         prompts = [positive, PromptContext(negative.video, positive.audio)]
         half, full = pixel_shape(config, 2), pixel_shape(config)

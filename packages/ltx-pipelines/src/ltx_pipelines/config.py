@@ -116,6 +116,12 @@ class ClipConfig:
         """Length of the clip."""
         return self.num_frames / self.frame_rate
 
+    def summary(self) -> str:
+        """What is made, in a line for people."""
+        sound = "with sound" if self.generate_audio else "silent"
+        length = f"{self.num_frames} frames at {self.frame_rate:g} per second ({self.seconds:.2f} s)"
+        return f"{self.width}x{self.height}, {length}, {sound}, seed {self.seed}"
+
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

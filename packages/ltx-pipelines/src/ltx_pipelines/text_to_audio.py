@@ -1,20 +1,19 @@
 """Text to audio: sound alone, by the audio half of an undistilled network under guidance."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Unpack
 
-from ltx_core import ConfigError, RandomNoise, VideoPixelShape
+from ltx_core import ConfigError, MultiModalGuiderParams, RandomNoise, VideoPixelShape
 from ltx_core.noisers import NoiseFn
 
-from ltx_pipelines.config import Guidance, GuidedConfig, map_guidance
+from ltx_pipelines.config import Guidance, GuidanceChange, GuidedConfig, map_guidance
 from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import guided, guided_sigmas
+from ltx_pipelines.guided import check_guidance, encode_guided, guided, guided_sigmas
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import StagePlan, denoise, pixel_shape
 
@@ -57,8 +56,12 @@ class TextToAudioConfig(GuidedConfig):
 
     def guidance(self, defaults: PipelineDefaults) -> tuple[Guidance, Guidance]:
         """Guidance of the sound; there is no video to guide it away from."""
-        video, audio = super().guidance(defaults)
-        return video, map_guidance(audio, lambda params: replace(params, modality_scale=1.0))
+        _, audio = super().guidance(defaults)
+        return MultiModalGuiderParams(), map_guidance(audio, GuidanceChange(modality_scale=1.0))
+
+    def summary(self) -> str:
+        """What is made, in a line for people."""
+        return f"{self.seconds:.2f} s of sound, seed {self.seed}"
 
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
@@ -72,7 +75,8 @@ class TextToAudioPipeline:
         self.models = models
 
     def plan(self, config: TextToAudioConfig) -> list[StagePlan]:
-        """The stages of a run."""
+        """The stages of a run; errors as `check_guidance`."""
+        check_guidance(config, self.models)
         steps = config.steps(self.models.defaults)
         tokens = self.models.layout.audio_tools(config.shape).num_tokens
         detail = f"{steps} steps, {tokens} tokens, up to 3 passes each"
@@ -85,7 +89,7 @@ class TextToAudioPipeline:
         """Make a sound: a result without frames, whose `save` writes a wav file. Arguments as
         `OneStagePipeline`; `noise` is called once."""
         models = self.models
-        positive, negative = encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+        positive, negative = encode_guided(models, config, on_step)
         latents = denoise(
             models,
             stage="denoise",

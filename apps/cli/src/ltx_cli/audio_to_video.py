@@ -1,0 +1,75 @@
+"""`ltx audio-to-video`: a clip to a given sound."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from ltx_pipelines import AudioToVideoConfig, AudioToVideoPipeline, check_output
+
+from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
+from ltx_cli.guidance import GuidanceOptions, guided_options
+from ltx_cli.models import ModelFiles
+from ltx_cli.options import (
+    CheckpointFile,
+    DistilledLora,
+    Dtype,
+    FrameRate,
+    GemmaFolder,
+    Height,
+    Images,
+    Loras,
+    NumFrames,
+    Output,
+    Prompt,
+    Seed,
+    SpatialUpscaler,
+    Steps,
+    Width,
+)
+from ltx_cli.running import given, make_clip
+
+
+@guided_options
+def audio_to_video(
+    prompt: Prompt,
+    *,
+    audio: Annotated[Path, typer.Option(help="Sound file, or a video whose sound is meant.")],
+    audio_start: Annotated[float, typer.Option(help="Seconds into it where the clip begins.")] = 0.0,
+    checkpoint: CheckpointFile = None,
+    gemma: GemmaFolder = None,
+    spatial_upscaler: SpatialUpscaler = None,
+    distilled_lora: DistilledLora = None,
+    height: Height = None,
+    width: Width = None,
+    num_frames: NumFrames = None,
+    frame_rate: FrameRate = None,
+    steps: Steps = None,
+    guidance: GuidanceOptions,
+    image: Images = None,
+    lora: Loras = None,
+    seed: Seed = 10,
+    dtype: Dtype = "auto",
+    output: Output = Path("clip.mp4"),
+) -> None:
+    """Make a clip to a sound, which stays as it is, in two guided stages.
+
+    The sound is cut to the length of the clip (--num-frames at --frame-rate).
+    """
+    check_output(output)
+    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
+    for_picture = tuple(name for name in vars(guidance) if not name.startswith("audio_"))
+    guidance.refuse("audio-to-video: the sound is given, not made", but=for_picture)
+    size = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
+    config = AudioToVideoConfig(
+        **{**files.clip, **size},
+        **guidance.fields(),
+        prompt=prompt,
+        audio=audio,
+        audio_start=audio_start,
+        images=tuple(map(parse_image, image or ())),
+        num_inference_steps=steps,
+        seed=seed,
+    )
+    refiner = files.require_distilled_lora()
+    models = files.open(list(map(parse_lora, lora or ())), dtype, distilled=False, two_stages=True)
+    make_clip(files, AudioToVideoPipeline(models, refiner), config, output)

@@ -12,6 +12,7 @@ from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.distillation import ModelWarning
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
+from ltx_pipelines.extend import ExtendConfig, ExtendPipeline, create_extend_pipeline
 from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline, create_ic_lora_pipeline
 from ltx_pipelines.images import ImageCondition, MediaError
 from ltx_pipelines.keyframes import (
@@ -57,6 +58,8 @@ __all__ = [
     "ClipConfig",
     "DistilledConfig",
     "DistilledPipeline",
+    "ExtendConfig",
+    "ExtendPipeline",
     "GenerationResult",
     "GuidanceChange",
     "ICLoraConfig",
@@ -92,6 +95,7 @@ __all__ = [
     "check_output",
     "create_audio_to_video_pipeline",
     "create_distilled_pipeline",
+    "create_extend_pipeline",
     "create_ic_lora_pipeline",
     "create_keyframe_interpolation_pipeline",
     "create_one_stage_pipeline",

@@ -9,9 +9,10 @@ from ltx_core import DISTILLED_SIGMA_VALUES, ConfigError, VideoPixelShape
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import GuidedConfig, check_size, check_steps
+from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.few_steps import stage_1_sigmas, unguided
-from ltx_pipelines.guided import guided, guided_plan, guided_sigmas
+from ltx_pipelines.guided import check_guidance, guided, guided_plan, guided_sigmas
 from ltx_pipelines.media_input import VideoInput
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import encode_prompts
@@ -73,11 +74,18 @@ class SourceConfig(GuidedConfig):
 
 
 def check_source(config: SourceConfig, models: ModelSource, distilled: bool) -> None:
-    """Raise ConfigError if a config asks for what the model cannot do; loads nothing."""
+    """Find what a config asks for and the model cannot do, before any network is loaded; warns as
+    `check_guidance`.
+
+    Raises:
+        ConfigError: the model cannot do it.
+    """
     for name in ("height", "width"):
         check_size(name, getattr(config, name), config.size_multiple, models.layout.min_size)
     if not distilled:
+        check_guidance(config, models)
         return
+    require_distilled(models)
     check_steps(config.num_inference_steps, range(1, len(DISTILLED_SIGMA_VALUES)))
     names = ("video_guidance", "audio_guidance", "cfg_scale", "audio_cfg_scale", "stg_scale")
     useless = [name for name in (*names, "negative_prompt") if getattr(config, name) not in (None, "")]

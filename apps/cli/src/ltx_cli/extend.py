@@ -1,0 +1,81 @@
+"""`ltx extend`: new frames behind or before a clip."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from ltx_pipelines import ExtendConfig, ExtendPipeline, check_output
+
+from ltx_cli.arguments import parse_distilled_lora, parse_lora
+from ltx_cli.guidance import GuidanceOptions, guided_options
+from ltx_cli.models import ModelFiles
+from ltx_cli.options import (
+    CheckpointFile,
+    DistilledLora,
+    Dtype,
+    GemmaFolder,
+    Loras,
+    NoAudio,
+    Output,
+    Seed,
+    Steps,
+)
+from ltx_cli.running import given, make_clip
+
+
+@guided_options
+def extend(
+    prompt: Annotated[str, typer.Argument(help="What the clip, old and new, shows and sounds like.")],
+    *,
+    video: Annotated[Path, typer.Option(help="The clip to extend: any file that ffmpeg reads.")],
+    new_frames: Annotated[int, typer.Option(help="Frames to make: a multiple of 8.")],
+    before: Annotated[
+        bool, typer.Option("--before", help="Put them before the clip, not behind it.")
+    ] = False,
+    overlap_frames: Annotated[
+        int, typer.Option(help="Frames of the clip at the seam that may change, a multiple of 8.")
+    ] = 0,
+    num_frames: Annotated[
+        int | None,
+        typer.Option(help="What the model works on at once, 8 k + 1: new frames and the clip's beside them."),
+    ] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels, multiple of 32; the clip's own.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels, multiple of 32; the clip's own.")] = None,
+    frame_rate: Annotated[float | None, typer.Option(help="Frames per second; the clip's own.")] = None,
+    checkpoint: CheckpointFile = None,
+    gemma: GemmaFolder = None,
+    distilled_lora: DistilledLora = None,
+    guided: Annotated[
+        bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
+    ] = False,
+    steps: Steps = None,
+    guidance: GuidanceOptions,
+    lora: Loras = None,
+    seed: Seed = 10,
+    dtype: Dtype = "auto",
+    no_audio: NoAudio = False,
+    output: Output = Path("clip.mp4"),
+) -> None:
+    """Make a clip longer, picture and sound; the clip itself stays as it is.
+
+    A silent clip stays silent. Frames and samples of the clip are kept, up to the encoding of the file.
+    """
+    check_output(output)
+    files = ModelFiles(checkpoint, gemma, None, parse_distilled_lora(distilled_lora))
+    if not guided:
+        guidance.refuse("the distilled schedule, which runs without guidance; add --guided")
+    own: dict[str, Any] = {name: files.clip[name] for name in ("num_frames",) if name in files.clip}
+    config = ExtendConfig(
+        **{**own, **given(num_frames=num_frames, height=height, width=width, frame_rate=frame_rate)},
+        **guidance.fields(),
+        prompt=prompt,
+        source=video,
+        new_frames=new_frames,
+        before=before,
+        overlap_frames=overlap_frames,
+        num_inference_steps=steps,
+        generate_audio=not no_audio,
+        seed=seed,
+    )
+    models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=not guided)
+    make_clip(files, ExtendPipeline(models, distilled=not guided), config, output)

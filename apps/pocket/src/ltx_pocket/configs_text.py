@@ -43,7 +43,7 @@ class TransformerSizes:
 
 
 TEXT_SIZES = {
-    "pocket": TextSizes(128, 256, 3, 4, 2, 32),
+    "pocket": TextSizes(128, 256, 2, 4, 2, 32),
     "tiny": TextSizes(32, 48, 2, 2, 1, 16),
 }
 TRANSFORMER_SIZES = {

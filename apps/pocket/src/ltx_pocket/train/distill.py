@@ -78,7 +78,7 @@ def make_loss(adapters: Adapters, network: Diffusion) -> Loss:
         level: mx.array,
         *tables: mx.array,
     ) -> tuple[mx.array, Metrics]:
-        network.transformer.load_weights(adapters.weights(), strict=False)
+        adapters.adapt()
         velocities = network.velocities(
             Stream(video, level, video_context, fixed), Stream(audio, level, audio_context), Tables(*tables)
         )
@@ -98,9 +98,9 @@ def main() -> None:
     parser.add_argument("--audio-vae", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
     parser.add_argument("--guidance", type=float, default=2.0, help="of the teacher")
-    parser.add_argument("--rank", type=int, default=10)
+    parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--tokens", type=int, default=32768, help="tokens in a batch")
+    parser.add_argument("--tokens", type=int, default=98304, help="tokens in a batch")
     parser.add_argument("--encode-seconds", type=float, default=25, help="time for encoding scenes")
     parser.add_argument(
         "--walk-seconds", type=float, default=60, help="time for the teacher's ways, at first"
@@ -132,7 +132,7 @@ def main() -> None:
     log.event(scenes=sum(pool.scenes for pool in pools.values()))
 
     def size(source: Source) -> int:
-        return int(np.clip(args.tokens // source.tokens // 8 * 8, 1, 256))
+        return int(np.clip(args.tokens // source.tokens // 8 * 8, 1, 512))
 
     def walks(seconds: float, student: Step | None = None) -> None:
         """Ways for every course, each for its part of the time, at least one batch."""

@@ -64,27 +64,24 @@ class Bucket:
 BUCKETS = {
     "pocket": (
         # The two stages of the distilled pipeline at the native size, and what one-stage pipelines make.
-        Bucket(128, 128, 33, 0.34, 16384),
-        Bucket(256, 256, 33, 0.28, 12288),
+        Bucket(128, 128, 33, 0.36, 61440),
+        Bucket(256, 256, 33, 0.34, 30720),
         # The same for other sizes of clips.
-        Bucket(96, 96, 33, 0.03, 1536, 0.1),
-        Bucket(192, 192, 33, 0.05, 1536, 0.1),
-        Bucket(160, 160, 33, 0.02, 1024, 0.2),
-        Bucket(320, 320, 33, 0.03, 1024, 0.3),
-        Bucket(128, 192, 33, 0.025, 1024, 0.2),
-        Bucket(192, 128, 33, 0.025, 1024, 0.2),
-        Bucket(256, 384, 33, 0.02, 1024, 0.3),
-        Bucket(384, 256, 33, 0.02, 1024, 0.3),
+        Bucket(96, 96, 33, 0.03, 4096, 0.1),
+        Bucket(192, 192, 33, 0.04, 4096, 0.1),
+        Bucket(128, 192, 33, 0.025, 3072, 0.1),
+        Bucket(192, 128, 33, 0.025, 3072, 0.1),
+        Bucket(256, 384, 33, 0.02, 2048, 0.2),
+        Bucket(384, 256, 33, 0.02, 2048, 0.2),
         # Other lengths, and another frame rate.
-        Bucket(128, 128, 17, 0.02, 1024, 0.3),
-        Bucket(256, 256, 17, 0.02, 1024, 0.3),
-        Bucket(128, 128, 65, 0.025, 1024, 0.3),
-        Bucket(256, 256, 65, 0.02, 768, 0.4),
-        Bucket(128, 128, 33, 0.02, 1024, 0.4, frame_rate=24.0),
-        Bucket(256, 256, 33, 0.015, 1024, 0.4, frame_rate=24.0),
+        Bucket(128, 128, 17, 0.015, 3072, 0.2),
+        Bucket(256, 256, 17, 0.015, 2048, 0.2),
+        Bucket(128, 128, 65, 0.025, 3072, 0.2),
+        Bucket(256, 256, 65, 0.02, 1536, 0.3),
+        Bucket(256, 256, 33, 0.015, 2048, 0.3, frame_rate=24.0),
         # Clips that end at an image.
-        Bucket(128, 128, 33, 0.03, 1536, 0.2, keyframe=32),
-        Bucket(256, 256, 33, 0.025, 1024, 0.3, keyframe=32),
+        Bucket(128, 128, 33, 0.025, 3072, 0.2, keyframe=32),
+        Bucket(256, 256, 33, 0.025, 2048, 0.2, keyframe=32),
     ),
     "tiny": (
         Bucket(64, 64, 9, 0.5, 12),

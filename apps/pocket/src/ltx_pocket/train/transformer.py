@@ -117,10 +117,10 @@ def main() -> None:
     parser.add_argument("--video-vae", type=Path, required=True)
     parser.add_argument("--audio-vae", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--tokens", type=int, default=32768, help="tokens in a batch")
-    parser.add_argument("--clips", type=int, default=192, help="most clips in a batch")
-    parser.add_argument("--encode-seconds", type=float, default=90, help="time for encoding scenes")
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--tokens", type=int, default=131072, help="tokens in a batch")
+    parser.add_argument("--clips", type=int, default=768, help="most clips in a batch")
+    parser.add_argument("--encode-seconds", type=float, default=75, help="time for encoding scenes")
     parser.add_argument("--start", type=float, help="fraction of the schedule to go on from, if not the last")
     parser.add_argument("--to", type=float, default=1.0, help="fraction of the schedule where to stop")
     parser.add_argument("--moments", action="store_true", help="save the optimiser's moments")
@@ -138,7 +138,7 @@ def main() -> None:
     network = Diffusion(config["transformer"], config["gemma"])
     network.initialize()
     loss = make_loss(network)
-    trainer = Trainer(network, loss, weight_decay=0.01, ema_decay=0.9995, fused=args.fused)
+    trainer = Trainer(network, loss, weight_decay=0.01, fused=args.fused)
     start = 0.0
     if args.resume:
         metadata = load_state(trainer, args.resume)

@@ -25,6 +25,7 @@ from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, argument
 from ltx_pocket.train.data import Scenes, batches, held_out, sounds
 from ltx_pocket.train.filters import fourier_basis, set_buffers
 from ltx_pocket.train.samples import write_wav
+from ltx_pocket.train.windows import set_convolutions
 from ltx_pocket.world import SOUNDS
 from ltx_pocket.world.detectors import listen
 
@@ -277,6 +278,7 @@ def main() -> None:
     assert isinstance(vocoder, VocoderWithBWE)
     set_buffers(vocoder)
     set_activations(vocoder)
+    set_convolutions(vocoder)
     initialize(vocoder)
     processor = AudioProcessor(configs.SAMPLE_RATE, configs.MEL_BINS, configs.MEL_HOP, 1024)
     pairs = Pairs(Checkpoint.open(args.audio_vae) if args.audio_vae else None, processor, latents)

@@ -155,6 +155,6 @@ class Source:
         return (
             *(values[where] for values in walks[:4]),
             *(values[which] for values in walks[4:]),
-            sinusoids(np.array(self.course.sigmas)[level]),
+            sinusoids(np.array(self.course.sigmas))[mx.array(level)],
             *self.tables,
         )

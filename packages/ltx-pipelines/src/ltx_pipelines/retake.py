@@ -16,7 +16,7 @@ from ltx_pipelines.images import MediaError
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.sources import encode_clip, encode_sound
-from ltx_pipelines.stages import FROM_NOISE, ModalitySpec, StagePlan, pixel_shape
+from ltx_pipelines.stages import FROM_NOISE, Latents, ModalitySpec, StagePlan, pixel_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,10 @@ class RetakePipeline:
         video = config.spec(picture, config.regenerate_video)
         audio = config.spec(heard, config.regenerate_audio) if config.generate_audio else None
         draw = noise or RandomNoise(config.seed)
-        latents = full_size_stage(config, models, self.distilled, video, audio, draw, on_step)
+        made = full_size_stage(config, models, self.distilled, video, audio, draw, on_step)
+        # A kept stream ends as its source, but for rounding.
+        kept_sound = audio is not None and audio.frozen
+        latents = Latents(picture if video.frozen else made.video, heard if kept_sound else made.audio)
         return finish("retake", models, config, latents, on_step)
 
 

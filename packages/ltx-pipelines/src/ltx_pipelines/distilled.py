@@ -1,23 +1,20 @@
 """Two stages on a distilled model: 8 steps at half size, latent upscaling x2, 3 steps at full size."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-import mlx.core as mx
 from ltx_core import RandomNoise
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
-from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.few_steps import FewStepsConfig, first_stage, first_stage_plan
-from ltx_pipelines.loras import LoraPathStrength
-from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.few_steps import FewStepsConfig, few_steps_plan, first_stage
+from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, finish
-from ltx_pipelines.stages import StagePlan, pixel_shape, refine, refinement_plan
+from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +36,7 @@ class DistilledPipeline:
 
     def plan(self, config: DistilledConfig) -> list[StagePlan]:
         """The stages of a run."""
-        return [
-            *first_stage_plan(config, self.models),
-            *refinement_plan(config, self.models),
-            *decoding_plan(config),
-        ]
+        return few_steps_plan(config, self.models)
 
     def __call__(
         self, config: DistilledConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
@@ -66,15 +59,7 @@ def create_distilled_pipeline(
     checkpoint: str | Path,
     gemma: str | Path,
     spatial_upsampler: str | Path | None,
-    *,
-    loras: Sequence[LoraPathStrength] = (),
-    dtype: str | mx.Dtype | None = None,
-    memory: Memory = Memory.FREE,
+    **options: Unpack[ModelOptions],
 ) -> DistilledPipeline:
-    """The pipeline on files; arguments and errors as `CheckpointModels`.
-
-    Raises:
-        ConfigError: also if there is no spatial upscaler.
-    """
-    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, loras=loras, dtype=dtype, memory=memory)
-    return DistilledPipeline(models)
+    """The pipeline on files; arguments as `CheckpointModels`, errors as there and in `DistilledPipeline`."""
+    return DistilledPipeline(CheckpointModels(checkpoint, gemma, spatial_upsampler, **options))

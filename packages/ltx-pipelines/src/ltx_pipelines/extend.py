@@ -90,12 +90,7 @@ class ExtendPipeline:
     The result has the frames and the samples of the source as they are, but for an overlap, and the sound at
     the source's rate; its latents are those of the part that the model worked on.
 
-    Args:
-        models: a distilled model, or one that is not.
-        distilled: few steps without guidance, for a distilled model; else guided.
-
-    Raises:
-        LoaderError: the audio encoder is missing or damaged.
+    Arguments and errors as `RetakePipeline`.
     """
 
     def __init__(self, models: ModelSource, *, distilled: bool = True) -> None:

@@ -11,6 +11,7 @@ from ltx_core.denoisers import Denoiser, Model
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
+from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import ModelSource
@@ -23,6 +24,7 @@ from ltx_pipelines.stages import (
     denoise,
     describe_stage,
     pixel_shape,
+    refinement_plan,
 )
 
 
@@ -87,10 +89,12 @@ def first_stage(
     )
 
 
-def first_stage_plan(config: FewStepsConfig, models: ModelSource) -> list[StagePlan]:
-    """Encoding the prompt, and `first_stage`."""
+def few_steps_plan(config: FewStepsConfig, models: ModelSource, *, refined: bool = True) -> list[StagePlan]:
+    """Encoding the prompt, `first_stage`, `refine` if it follows, decoding."""
     steps = stage_1_sigmas(config.num_inference_steps).size - 1
     return [
         StagePlan("encode prompt", 1),
         StagePlan("stage 1", steps, describe_stage(config, models, steps, 2)),
+        *(refinement_plan(config, models) if refined else ()),
+        *decoding_plan(config),
     ]

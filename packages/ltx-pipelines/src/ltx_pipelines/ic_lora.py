@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import mlx.core as mx
 import numpy as np
 from ltx_core import ConfigError, RandomNoise
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
-from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.few_steps import FewStepsConfig, first_stage, first_stage_plan
+from ltx_pipelines.few_steps import FewStepsConfig, few_steps_plan, first_stage
 from ltx_pipelines.loras import LoraPathStrength
-from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.references import (
     AttentionStrength,
@@ -28,7 +26,7 @@ from ltx_pipelines.references import (
     references_plan,
 )
 from ltx_pipelines.result import GenerationResult, finish
-from ltx_pipelines.stages import StagePlan, pixel_shape, refine, refinement_plan
+from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +100,8 @@ class ICLoraPipeline:
     def plan(self, config: ICLoraConfig) -> list[StagePlan]:
         """The stages of a run. Raises ConfigError if the config does not fit LoRA or models."""
         self._check(config)
-        prompt, stage_1 = first_stage_plan(config, self.models)
-        rest = [] if config.skip_stage_2 else refinement_plan(config, self.models)
-        references = references_plan(config.video_conditioning)
-        return [prompt, references, stage_1, *rest, *decoding_plan(config)]
+        prompt, *rest = few_steps_plan(config, self.models, refined=not config.skip_stage_2)
+        return [prompt, references_plan(config.video_conditioning), *rest]
 
     def __call__(
         self, config: ICLoraConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
@@ -140,15 +136,10 @@ def create_ic_lora_pipeline(
     gemma: str | Path,
     spatial_upsampler: str | Path | None,
     ic_loras: Sequence[LoraPathStrength],
-    *,
-    loras: Sequence[LoraPathStrength] = (),
-    dtype: str | mx.Dtype | None = None,
-    memory: Memory = Memory.FREE,
+    **options: Unpack[ModelOptions],
 ) -> ICLoraPipeline:
-    """The pipeline on files; arguments and errors as `CheckpointModels` and `ICLoraPipeline`.
+    """The pipeline on files; arguments as `CheckpointModels`, errors as there and in `ICLoraPipeline`.
 
-    Args:
-        loras: for both stages, such as the distilled one on a checkpoint that is not distilled.
+    Among the options, `loras` are for both stages, such as the distilled one on a checkpoint that is not.
     """
-    models = CheckpointModels(checkpoint, gemma, spatial_upsampler, loras=loras, dtype=dtype, memory=memory)
-    return ICLoraPipeline(models, ic_loras)
+    return ICLoraPipeline(CheckpointModels(checkpoint, gemma, spatial_upsampler, **options), ic_loras)

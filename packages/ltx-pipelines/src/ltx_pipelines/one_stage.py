@@ -1,11 +1,9 @@
 """One stage at full size under multi-modal guidance: prompt, spatio-temporal and modality guidance."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-import mlx.core as mx
 from ltx_core import RandomNoise
 from ltx_core.noisers import NoiseFn
 
@@ -14,8 +12,7 @@ from ltx_pipelines.config import GuidedConfig
 from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import encode_guided, guided, guided_plan, guided_sigmas
-from ltx_pipelines.loras import LoraPathStrength
-from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, finish
 from ltx_pipelines.stages import FROM_NOISE, ModalitySpec, StagePlan, denoise, pixel_shape
 
@@ -65,13 +62,7 @@ class OneStagePipeline:
 
 
 def create_one_stage_pipeline(
-    checkpoint: str | Path,
-    gemma: str | Path,
-    *,
-    loras: Sequence[LoraPathStrength] = (),
-    dtype: str | mx.Dtype | None = None,
-    memory: Memory = Memory.FREE,
+    checkpoint: str | Path, gemma: str | Path, **options: Unpack[ModelOptions]
 ) -> OneStagePipeline:
     """The pipeline on files; arguments and errors as `CheckpointModels`."""
-    models = CheckpointModels(checkpoint, gemma, loras=loras, dtype=dtype, memory=memory)
-    return OneStagePipeline(models)
+    return OneStagePipeline(CheckpointModels(checkpoint, gemma, **options))

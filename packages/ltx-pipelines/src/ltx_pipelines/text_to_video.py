@@ -1,17 +1,14 @@
 """Text to video, plainly: one stage, prompt guidance only."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
-import mlx.core as mx
 from ltx_core import ConfigError, MultiModalGuiderParams
 
 from ltx_pipelines.config import Guidance, GuidedConfig
 from ltx_pipelines.defaults import PipelineDefaults
-from ltx_pipelines.loras import LoraPathStrength
-from ltx_pipelines.models import CheckpointModels, Memory
+from ltx_pipelines.models import CheckpointModels, ModelOptions
 from ltx_pipelines.one_stage import OneStagePipeline
 
 
@@ -40,13 +37,7 @@ class TextToVideoPipeline(OneStagePipeline):
 
 
 def create_text_to_video_pipeline(
-    checkpoint: str | Path,
-    gemma: str | Path,
-    *,
-    loras: Sequence[LoraPathStrength] = (),
-    dtype: str | mx.Dtype | None = None,
-    memory: Memory = Memory.FREE,
+    checkpoint: str | Path, gemma: str | Path, **options: Unpack[ModelOptions]
 ) -> TextToVideoPipeline:
     """The pipeline on files; arguments and errors as `CheckpointModels`."""
-    models = CheckpointModels(checkpoint, gemma, loras=loras, dtype=dtype, memory=memory)
-    return TextToVideoPipeline(models)
+    return TextToVideoPipeline(CheckpointModels(checkpoint, gemma, **options))

@@ -15,6 +15,7 @@ from ltx_pipelines.keyframes import KeyframeInterpolationConfig, KeyframeInterpo
 from ltx_pipelines.media_input import VideoInput
 from ltx_pipelines.references import ReferenceVideo
 from ltx_pipelines.retake import RetakeConfig, RetakePipeline
+from ltx_pipelines.text_to_audio import TextToAudioConfig, TextToAudioPipeline
 from ltx_pipelines.two_stage import TwoStageConfig, TwoStagePipeline
 from ltx_pipelines.two_stage_hq import TwoStageHQConfig, TwoStageHQPipeline
 
@@ -49,7 +50,9 @@ def two_stages(run: Run) -> GenerationResult:
 
 @runs("TI2VidTwoStagesHQPipeline")
 def two_stages_hq(run: Run) -> GenerationResult:
-    strengths = {name: value for name, value in run.init.items() if name.startswith("distilled_lora_strength")}
+    strengths = {
+        name: value for name, value in run.init.items() if name.startswith("distilled_lora_strength")
+    }
     config = TwoStageHQConfig(**run.clip(), **run.guidance())
     pipeline = TwoStageHQPipeline(run.models(), distilled_lora(run), **strengths)
     return pipeline(config, noise=run.noise)
@@ -106,3 +109,9 @@ def retake(run: Run) -> GenerationResult:
         source=source,
     )
     return RetakePipeline(run.models(), distilled=run.init["distilled"])(config, noise=run.noise)
+
+
+@runs("T2AOneStagePipeline")
+def text_to_audio(run: Run) -> GenerationResult:
+    config = TextToAudioConfig(**run.clip(), **run.guidance())
+    return TextToAudioPipeline(run.models())(config, noise=run.noise)

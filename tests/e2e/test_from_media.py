@@ -8,7 +8,7 @@ import ltx_core  # noqa: F401  (BLAS before mlx)
 import mlx.core as mx
 import numpy as np
 import pytest
-from ltx_core import Audio, ConfigError, RandomNoise
+from ltx_core import Audio, ConfigError, RandomNoise, VideoPixelShape
 from ltx_pipelines import (
     AudioToVideoConfig,
     AudioToVideoPipeline,
@@ -69,6 +69,20 @@ def test_the_sound_comes_back_and_is_followed(models: CheckpointModels) -> None:
     assert second.video_latent is not None
     assert float(mx.abs(first.video_latent - second.video_latent).max()) > 1e-3
     assert first.settings["audio"] == "array (2, 16000)"
+
+
+def test_a_short_sound_goes_on_in_silence_or_in_zeros(models: CheckpointModels) -> None:
+    clip = VideoPixelShape(1, 25, 64, 64, 25.0)
+    long = Audio(mx.pad(noise(0.5).waveform, [(0, 0), (0, RATE // 2)]), RATE)
+    whole = encode_sound(models, long, clip, ignore)
+    for silence in (True, False):
+        latent = encode_sound(models, noise(0.5), clip, ignore, silence=silence)
+        assert latent.shape == whole.shape
+        np.testing.assert_allclose(latent[:, :, :11], whole[:, :, :11], atol=1e-5)
+        end = np.array(latent)[:, :, 14:24]
+        np.testing.assert_allclose(end, np.array(whole)[:, :, 14:24] if silence else 0 * end, atol=1e-5)
+    tiny = encode_sound(models, Audio(mx.ones((2, 3)), RATE), clip, ignore)
+    assert tiny.shape == whole.shape
 
 
 @pytest.mark.parametrize("distilled", [True, False])

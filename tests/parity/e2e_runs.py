@@ -21,7 +21,6 @@ from ltx_pipelines.two_stage_hq import TwoStageHQConfig, TwoStageHQPipeline
 
 from tests.parity.e2e import Run, runs
 
-
 SOURCE_RATE = 16000
 """Of the sounds of source clips."""
 

@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
-import mlx.core as mx
 from ltx_core import Audio, ConfigError, MultiModalGuiderParams, RandomNoise
 from ltx_core.noisers import NoiseFn
 
@@ -58,12 +57,6 @@ class AudioToVideoConfig(TwoStageConfig):
         length = self.seconds if self.audio_duration is None else self.audio_duration
         return read_audio(self.audio, self.audio_start, length)
 
-    def padded(self) -> Audio:
-        """The sound with silence up to the clip's end."""
-        rate = self.sound.sampling_rate
-        missing = max(round(self.seconds * rate) - self.sound.waveform.shape[1], 0)
-        return Audio(mx.pad(self.sound.waveform, [(0, 0), (0, missing)]), rate)
-
     def guidance(self, defaults: PipelineDefaults) -> tuple[Guidance, Guidance]:
         """Guidance of the video; the sound needs none."""
         return super().guidance(defaults)[0], MultiModalGuiderParams()
@@ -110,7 +103,7 @@ class AudioToVideoPipeline:
         # The sound is no part of what the negative prompt speaks of.
         prompts = [positive, PromptContext(negative.video, positive.audio)]
         half, full = pixel_shape(config, 2), pixel_shape(config)
-        latent = encode_sound(models, config.padded(), full, on_step)
+        latent = encode_sound(models, config.sound, full, on_step, silence=True)
         sound = ModalitySpec(initial=latent, noise_scale=0.0, frozen=True)
         items = encode_images(models, images, half)
         first = guided_stage(config, models, prompts, items, draw, on_step, audio=sound)

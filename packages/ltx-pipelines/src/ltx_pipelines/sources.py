@@ -1,5 +1,6 @@
 """Clips and sounds that pipelines start from, as latents of the length and layout that the stages take."""
 
+import math
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
@@ -30,28 +31,38 @@ def encode_clip(models: "ModelSource", pixels: mx.array, on_step: OnStep) -> mx.
     return latent
 
 
-def encode_sound(models: "ModelSource", audio: Audio, shape: VideoPixelShape, on_step: OnStep) -> mx.array:
-    """Latent of a stereo sound, as long as a clip: what is too long is cut from the latent, what is missing
-    is zero there, as the reference has it.
+def encode_sound(
+    models: "ModelSource",
+    audio: Audio,
+    shape: VideoPixelShape,
+    on_step: OnStep,
+    *,
+    silence: bool = False,
+) -> mx.array:
+    """Latent of a stereo sound, as long as a clip; what is too long is cut from the latent.
 
     Args:
         audio: (2, samples) at any rate, as from `VideoInput.sound` or `read_audio`.
         shape: of the clip.
+        silence: a sound that is too short goes on in silence; else its latent goes on with zeros, as the
+            reference has it.
 
     Returns:
         (1, C, T, M) float32.
     """
-    from ltx_models.audio_vae import encode_audio
+    from ltx_models.audio_vae import LATENT_DOWNSAMPLE_FACTOR, encode_audio
 
     on_step(StageEvent("encode audio", 0, 1))
-    wanted = models.layout.audio_tools(shape).target_shape
+    frames, rate = models.layout.audio_tools(shape).target_shape.frames, audio.sampling_rate
     with models.audio_encoder() as (encoder, processor):
-        # Its front end mirrors the sound at both ends, which takes this many samples.
-        reach = processor.n_fft * audio.sampling_rate // processor.target_sample_rate + 1
-        missing = max(reach - audio.waveform.shape[1], 0)
+        # The front end mirrors the sound at its ends, which takes this many samples.
+        least = processor.n_fft + 1
+        if silence:
+            least = max(least, (frames - 1) * LATENT_DOWNSAMPLE_FACTOR * processor.mel_hop_length)
+        missing = max(math.ceil(least * rate / processor.target_sample_rate) - audio.waveform.shape[1], 0)
         waveform = mx.pad(audio.waveform, [(0, 0), (0, missing)])
-        latent = encode_audio(Audio(waveform, audio.sampling_rate), encoder, processor)[:, :, : wanted.frames]
-        latent = mx.pad(latent, [(0, 0), (0, 0), (0, wanted.frames - latent.shape[2]), (0, 0)])
+        latent = encode_audio(Audio(waveform, rate), encoder, processor)[:, :, :frames]
+        latent = mx.pad(latent, [(0, 0), (0, 0), (0, frames - latent.shape[2]), (0, 0)])
         mx.eval(latent)
     on_step(StageEvent("encode audio", 1, 1))
     return latent

@@ -73,8 +73,8 @@ def save_state(trainer: Trainer, folder: Path, metadata: dict[str, str], moments
     """
     kept = tree_map(lambda p: p.astype(mx.float16), trainer.params)
     drift = tree_map(lambda e, p: (e - p.astype(mx.float32)).astype(mx.bfloat16), trainer.ema, kept)
-    tensors = dict(flat({"params": kept, "drift": drift}))
-    save_tensors(folder, "state", tensors, {**metadata, "steps": str(trainer.steps)})
+    save_tensors(folder, "state", dict(flat(kept)), {**metadata, "steps": str(trainer.steps)})
+    save_tensors(folder, "drift", dict(flat(drift)))
     if moments:
         state = {
             name: value.astype(mx.bfloat16) if value.ndim else value
@@ -86,22 +86,24 @@ def save_state(trainer: Trainer, folder: Path, metadata: dict[str, str], moments
 def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
     """Go on from what `save_state` has written, and return its metadata.
 
+    Without the files of the moving average, it begins with the weights; without moments, there are new ones.
+
     Raises:
         FileNotFoundError: there is no state in `folder`.
         ValueError: the state is that of another network.
     """
     tensors, metadata = load_tensors(folder, "state")
-    wanted = {name: value.shape for name, value in flat({"params": trainer.params})}
-    found = {name: value.shape for name, value in tensors.items() if name.startswith("params")}
-    if wanted != found:
+    wanted = {name: value.shape for name, value in flat(trainer.params)}
+    if wanted != {name: value.shape for name, value in tensors.items()}:
         raise ValueError(f"the state in {folder} belongs to a network of another size")
 
-    def restored(name: str, value: mx.array) -> mx.array:
-        return tensors[name].astype(mx.float32)
+    def tree(values: dict[str, mx.array]) -> dict[str, Any]:
+        return tree_map_with_path(lambda name, _: values[name].astype(mx.float32), trainer.params)
 
-    params = tree_map_with_path(restored, trainer.params, path="params")
-    drift = tree_map_with_path(restored, trainer.params, path="drift")
-    ema = tree_map(mx.add, params, drift)
+    params = tree(tensors)
+    ema = params
+    if any(folder.glob("drift-*.safetensors")):
+        ema = tree_map(mx.add, params, tree(load_tensors(folder, "drift")[0]))
     if any(folder.glob("moments-*.safetensors")):
         saved, _ = load_tensors(folder, "moments")
         trainer.optimizer.state = tree_map_with_path(

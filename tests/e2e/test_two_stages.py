@@ -68,6 +68,7 @@ def test_the_lora_refines_the_picture_and_leaves_the_sound(
     weak = replace(lora, strength=0.1)
     clips = [create_two_stage_pipeline(*files.values(), given)(config) for given in (lora, weak)]
     assert clips[0].frames.shape == (9, 64, 64, 3)
+    assert clips[0].settings["distilled_lora"] == ["distilled.safetensors (0.8)"]
     assert np.array_equal(np.array(clips[0].audio_latent), np.array(clips[1].audio_latent))
     assert not np.array_equal(np.array(clips[0].video_latent), np.array(clips[1].video_latent))
     # The LoRAs of the models are in both stages.

@@ -67,7 +67,7 @@ class KeyframeInterpolationPipeline:
             noise=noise,
             on_step=on_step,
         )
-        return finish("keyframes", models, config, latents, on_step)
+        return finish("keyframes", models, config, latents, on_step, distilled_lora=self.loras)
 
 
 def create_keyframe_interpolation_pipeline(

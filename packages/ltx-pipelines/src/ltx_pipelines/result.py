@@ -1,5 +1,6 @@
 """What a pipeline returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ltx_core import Audio
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.decoding import decode_frames, decode_sound
 from ltx_pipelines.events import OnStep
+from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media import write_mp4, write_wav
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.stages import Latents
@@ -58,9 +60,17 @@ def finish(
     latents: Latents,
     on_step: OnStep,
     sound: Audio | None = None,
+    distilled_lora: Sequence[LoraPathStrength] = (),
 ) -> GenerationResult:
-    """Decode the last latents of a pipeline; `sound`, if there is one, stands in the place of the decoded."""
+    """Decode the last latents of a pipeline.
+
+    Args:
+        sound: stands in the place of the decoded one, if it is given.
+        distilled_lora: as single stages had it, for the record.
+    """
     settings = {"pipeline": pipeline, "model": models.name, **config.settings()}
+    if distilled_lora:
+        settings["distilled_lora"] = [str(lora) for lora in distilled_lora]
     return GenerationResult(
         frames=decode_frames(models, latents.video, on_step),
         audio=decode_sound(models, latents.audio, on_step) if sound is None else sound,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Unpack
+from typing import Unpack
 
 from ltx_core import RandomNoise
 from ltx_core.noisers import NoiseFn
@@ -21,7 +21,7 @@ from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine
 class TwoStageConfig(GuidedConfig):
     """A guided clip; its sides are multiples of 64. The guided stage works at half of them."""
 
-    size_multiple: ClassVar[int] = 64
+    size_multiple = 64
 
     height: int = 1024
     width: int = 1536
@@ -70,7 +70,8 @@ class TwoStagePipeline:
             loras=self.loras,
         )
         # The second stage only listens to the sound: it is finished after the first.
-        return finish("two-stage", models, config, Latents(second.video, first.audio), on_step)
+        latents = Latents(second.video, first.audio)
+        return finish("two-stage", models, config, latents, on_step, distilled_lora=self.loras)
 
 
 def create_two_stage_pipeline(

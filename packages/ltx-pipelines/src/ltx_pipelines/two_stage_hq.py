@@ -132,7 +132,8 @@ class TwoStageHQPipeline:
             loras=self.refiners,
             loop=res2s(noise),
         )
-        return finish("two-stage-hq", models, config, Latents(second.video, first.audio), on_step)
+        loras, latents = [*self.guides, *self.refiners], Latents(second.video, first.audio)
+        return finish("two-stage-hq", models, config, latents, on_step, distilled_lora=loras)
 
 
 def create_two_stage_hq_pipeline(

@@ -113,6 +113,7 @@ def test_the_command(ltx: Callable[..., Ran], files: dict[str, Path], tmp_path: 
     given = ["--video", source, "--new-frames", 16, "--num-frames", 33, *model, "-o", output]
     ran = ltx("extend", "a fox", *given, "--steps", 2, "--before")
     assert ran.status == 0, ran.err
+    assert "64x64, 20 frames and 16 new ones before them at 25 per second (1.44 s), with sound" in ran.err
     clip, was = read_clip(output), read_clip(source)
     assert clip.frames.shape == (36, 64, 64, 3)
     assert clip.sampling_rate == 16000

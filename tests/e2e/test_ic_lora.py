@@ -127,6 +127,7 @@ def test_the_command(ltx: Callable[..., Ran], files: dict[str, Path], tmp_path: 
     clip = read_clip(output)
     assert clip.frames.shape == (9, 64, 64, 3)
     assert clip.sound is not None
+    assert "64x64, 9 frames at 24" in ran.err
     assert "encode references" in ran.err
     for path, message in ((tmp_path / "no.mp4", "does not exist"), (HALF.path, "cannot be read as video")):
         ran = ltx("ic-lora", "a fox", "--video-conditioning", path, "--lora", HALF.path, *model, *small)

@@ -68,6 +68,14 @@ class ExtendConfig(SourceConfig):
         kept = self.num_frames - self.new_frames
         return Window(kept, self.new_frames, self.overlap_frames, self.before, self.frame_rate)
 
+    def summary(self) -> str:
+        """What is made, in a line for people."""
+        own, where = self.source_shape.frames, "before" if self.before else "behind"
+        seconds = (own + self.new_frames) / self.frame_rate
+        length = f"{own} frames and {self.new_frames} new ones {where} them at {self.frame_rate:g} per second"
+        sound = "with sound" if self.generate_audio else "silent"
+        return f"{self.width}x{self.height}, {length} ({seconds:.2f} s), {sound}, seed {self.seed}"
+
     def source_frames(self) -> np.ndarray:
         """All frames of the source at the size and rate that are wanted: uint8 (F, H, W, 3)."""
         size = self.height, self.width

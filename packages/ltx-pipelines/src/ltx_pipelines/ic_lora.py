@@ -59,6 +59,11 @@ class ICLoraConfig(FewStepsConfig):
         """Both attention arguments."""
         return AttentionStrength(self.conditioning_attention_strength, self.conditioning_attention_mask)
 
+    def summary(self) -> str:
+        """What is made, in a line for people."""
+        whole, half = f"{self.width}x{self.height}", f"{self.width // 2}x{self.height // 2}"
+        return super().summary().replace(whole, half) if self.skip_stage_2 else super().summary()
+
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
         references = [reference.describe() for reference in self.video_conditioning]

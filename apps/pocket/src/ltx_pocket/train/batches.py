@@ -99,6 +99,11 @@ class Data:
         clip = pool.video.shape[1] + pool.audio.shape[1]
         return int(np.clip(self.tokens // clip // 8 * 8, 1, self.largest))
 
+    def fit(self, wanted: float, needed: float) -> None:
+        """Make batches smaller, if a step needs more milliseconds than wanted."""
+        share = float(np.clip(wanted / needed, 0.25, 1))
+        self.tokens, self.largest = int(self.tokens * share), max(8, int(self.largest * share))
+
     def batch(self, which: int) -> Batch:
         """A batch of one pool."""
         pool, rng = self.pools[which], self.rng

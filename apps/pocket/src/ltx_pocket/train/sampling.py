@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import mlx.core as mx
 import numpy as np
-from ltx_core.device import compiled
 
 from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens, sinusoids
 
@@ -26,7 +25,8 @@ def stepper(network: Diffusion, negative: Contexts | None = None, guidance: floa
     """One Euler step for a batch: (state, sigma, next sigma, contexts, tables) -> state.
 
     Args:
-        network: its weights become part of the compiled step; make a new stepper when they have changed.
+        network: used as it is at every step. Nothing is compiled: the kernels would take minutes, the steps
+            that they save seconds.
         negative: contexts (1, 128, width) that guidance leads away from.
         guidance: strength of classifier-free guidance, for both streams; 1 for none.
     """
@@ -35,7 +35,6 @@ def stepper(network: Diffusion, negative: Contexts | None = None, guidance: floa
     def guide(on: mx.array, off: mx.array) -> mx.array:
         return off + guidance * (on - off)
 
-    @compiled
     def step(
         state: State, level: mx.array, delta: mx.array, contexts: Contexts, tables: Tables
     ) -> tuple[mx.array, mx.array]:

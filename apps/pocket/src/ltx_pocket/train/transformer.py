@@ -33,6 +33,8 @@ from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, sa
 from ltx_pocket.world import HELD_OUT_SEED
 
 AUDIO_WEIGHT = 0.5
+MEASURED = (50, 100)
+"""Steps between which the time of a step is measured."""
 RESERVE = 30.0
 """Seconds at the end for files and samples."""
 
@@ -120,6 +122,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--tokens", type=int, default=131072, help="tokens in a batch")
     parser.add_argument("--clips", type=int, default=768, help="most clips in a batch")
+    parser.add_argument(
+        "--step-ms", type=float, default=80, help="smaller batches, if a step takes longer than this"
+    )
     parser.add_argument("--encode-seconds", type=float, default=75, help="time for encoding scenes")
     parser.add_argument("--start", type=float, help="fraction of the schedule to go on from, if not the last")
     parser.add_argument("--to", type=float, default=1.0, help="fraction of the schedule where to stop")
@@ -180,12 +185,20 @@ def main() -> None:
 
     metadata = {"tokenizer": config["tokenizer"]}
     until = max(0.5, 1 - RESERVE / max(clock.seconds, 1e-6))
+    timed: list[float] = []
     first_step, checked, begin = trainer.steps, 0, min(clock.fraction, until - 1e-6)
     while clock.fraction < until:
         progress = start + (args.to - start) * (clock.fraction - begin) / (until - begin)
         since = trainer.steps - first_step
         if since and since % 200 == 0:
             data.negative = negative.contexts()
+        # The first steps make plans for their sizes; those after them show what a step costs.
+        if since in MEASURED:
+            mx.eval(trainer.state)
+            timed.append(clock.elapsed)
+            if since == MEASURED[-1]:
+                data.fit(args.step_ms, 1000 * (timed[1] - timed[0]) / (MEASURED[1] - MEASURED[0]))
+                log.event(tokens=data.tokens, clips=data.largest)
         if math.floor(6 * clock.fraction) > checked:
             checked = math.floor(6 * clock.fraction)
             validate()

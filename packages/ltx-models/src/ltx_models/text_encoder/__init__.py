@@ -9,6 +9,7 @@ from ltx_models.text_encoder.embeddings_processor import (
 from ltx_models.text_encoder.feature_extractor import FeatureExtractorV1, FeatureExtractorV2
 from ltx_models.text_encoder.gemma import GemmaTextModel
 from ltx_models.text_encoder.gemma_config import GemmaConfig
+from ltx_models.text_encoder.generation import GemmaGenerator, Sampler, generate, greedy
 
 __all__ = [
     "ConnectorConfig",
@@ -19,5 +20,9 @@ __all__ = [
     "FeatureExtractorV1",
     "FeatureExtractorV2",
     "GemmaConfig",
+    "GemmaGenerator",
     "GemmaTextModel",
+    "Sampler",
+    "generate",
+    "greedy",
 ]

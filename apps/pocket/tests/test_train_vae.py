@@ -32,6 +32,7 @@ from ltx_pocket.train.common import (
 )
 from ltx_pocket.train.data import Scenes, batches, clips, held_out
 from ltx_pocket.train.filters import fourier_basis, kaiser_sinc_filter, set_buffers
+from ltx_pocket.train.windows import set_convolutions
 from ltx_pocket.world import HELD_OUT_SEED
 from mlx.utils import tree_map
 
@@ -52,8 +53,29 @@ def make_vocoder() -> VocoderWithBWE:
     assert isinstance(network, VocoderWithBWE)
     set_buffers(network)
     set_activations(network)
+    set_convolutions(network)
     vocoder.initialize(network)
     return network
+
+
+def test_training_changes_no_vocoder() -> None:
+    trained = make_vocoder()
+    plain = build_vocoder(VocoderConfig.from_config(configs.vocoder("tiny")))
+    plain.update(trained.parameters())
+    mel = 3 * mx.random.normal((2, 2, 9, 64)) - 8
+
+    def run(network: nn.Module) -> tuple[mx.array, dict[str, mx.array]]:
+        def total(weights: dict[str, object]) -> mx.array:
+            network.update(weights)
+            return mx.square(network(mel) - 0.1).sum()
+
+        value, slopes = mx.value_and_grad(total)(trained.trainable_parameters())
+        return value, dict(flat(slopes))
+
+    (value, slopes), (wanted, truth) = run(trained), run(plain)
+    assert mx.allclose(value, wanted, rtol=1e-5)
+    for name, slope in truth.items():
+        assert mx.abs(slopes[name] - slope).max() <= 1e-4 * mx.abs(slope).max() + 1e-7, name
 
 
 def loss_of(trainer: Trainer, *batch: mx.array) -> float:
@@ -249,6 +271,7 @@ def test_gradients_of_activations(length: int) -> None:
     given.upsample.filter = given.downsample.lowpass.filter = mx.array(kaiser_sinc_filter())[None, None]
     given.act.alpha, given.act.beta = mx.random.normal((2, 3))
     trained.update(given.parameters())
+    trained.prepare()
     x, cotangent = mx.random.normal((2, 2, length, 3))
 
     def gradients(activation: Activation1d) -> tuple[mx.array, ...]:

@@ -437,11 +437,12 @@ def run(
         until: stop at this fraction of the clock's budget.
         folder: save the state there every `save_every` seconds, in case that the run is cut off.
     """
-    saved = clock.elapsed
+    saved, first = clock.elapsed, trainer.steps
     for batch in batches:
         if clock.fraction >= until:
             return
-        rate = warm_cosine(clock.fraction / until, trainer.steps, learning_rate)
+        # A warm-up after every start: an earlier run's moments may be gone.
+        rate = warm_cosine(clock.fraction / until, trainer.steps - first, learning_rate)
         log.add(trainer.steps, trainer.step(rate, *batch), rate=rate)
         if folder and clock.elapsed - saved > save_every:
             trainer.save(folder)

@@ -13,6 +13,7 @@ from ltx_cli.options import (
     CheckpointFile,
     DistilledLora,
     Dtype,
+    EnhancePrompt,
     FrameRate,
     GemmaFolder,
     Height,
@@ -47,6 +48,7 @@ def audio_to_video(
     guidance: GuidanceOptions,
     image: Images = None,
     lora: Loras = None,
+    enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
     dtype: Dtype = "auto",
     output: Output = Path("clip.mp4"),
@@ -72,4 +74,4 @@ def audio_to_video(
     )
     refiner = files.require_distilled_lora()
     models = files.open(list(map(parse_lora, lora or ())), dtype, distilled=False, two_stages=True)
-    make_clip(files, AudioToVideoPipeline(models, refiner), config, output)
+    make_clip(files, AudioToVideoPipeline(models, refiner), config, output, enhance=enhance_prompt)

@@ -13,6 +13,7 @@ from ltx_cli.options import (
     CheckpointFile,
     DistilledLora,
     Dtype,
+    EnhancePrompt,
     GemmaFolder,
     Loras,
     NoAudio,
@@ -51,6 +52,7 @@ def extend(
     steps: Steps = None,
     guidance: GuidanceOptions,
     lora: Loras = None,
+    enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
     dtype: Dtype = "auto",
     no_audio: NoAudio = False,
@@ -78,4 +80,4 @@ def extend(
         seed=seed,
     )
     models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=not guided)
-    make_clip(files, ExtendPipeline(models, distilled=not guided), config, output)
+    make_clip(files, ExtendPipeline(models, distilled=not guided), config, output, enhance=enhance_prompt)

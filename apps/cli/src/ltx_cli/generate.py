@@ -28,6 +28,7 @@ from ltx_cli.options import (
     CheckpointFile,
     DistilledLora,
     Dtype,
+    EnhancePrompt,
     FrameRate,
     GemmaFolder,
     Height,
@@ -82,6 +83,7 @@ def generate(
     guidance: GuidanceOptions,
     image: Images = None,
     lora: Loras = None,
+    enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
     dtype: Dtype = "auto",
     no_audio: NoAudio = False,
@@ -132,7 +134,7 @@ def generate(
         files.refuse_distilled_lora(f"{name}: it has no second stage; use --pipeline two-stage")
         config = OneStageConfig(**clip, **guidance.fields())
         runner = OneStagePipeline(files.open(loras, dtype, distilled=False))
-    make_clip(files, runner, config, output)
+    make_clip(files, runner, config, output, enhance=enhance_prompt)
 
 
 def _check_strengths(pipeline: PipelineName, files: ModelFiles, strengths: dict[str, float]) -> None:

@@ -12,6 +12,7 @@ from ltx_cli.options import (
     CheckpointFile,
     DistilledLora,
     Dtype,
+    EnhancePrompt,
     FrameRate,
     GemmaFolder,
     Height,
@@ -64,6 +65,7 @@ def ic_lora(
     frame_rate: FrameRate = None,
     steps: Steps = None,
     image: Images = None,
+    enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
     dtype: Dtype = "auto",
     no_audio: NoAudio = False,
@@ -89,4 +91,10 @@ def ic_lora(
         skip_stage_2=skip_stage_2,
     )
     loras = [parse_lora(value) for value in lora]
-    make_clip(files, ICLoraPipeline(files.open([], dtype, distilled=True), loras), config, output)
+    make_clip(
+        files,
+        ICLoraPipeline(files.open([], dtype, distilled=True), loras),
+        config,
+        output,
+        enhance=enhance_prompt,
+    )

@@ -13,6 +13,7 @@ from ltx_cli.options import (
     CheckpointFile,
     DistilledLora,
     Dtype,
+    EnhancePrompt,
     FrameRate,
     GemmaFolder,
     Height,
@@ -46,6 +47,7 @@ def keyframes(
     steps: Steps = None,
     guidance: GuidanceOptions,
     lora: Loras = None,
+    enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
     dtype: Dtype = "auto",
     no_audio: NoAudio = False,
@@ -70,7 +72,7 @@ def keyframes(
     _check_apart(config)
     refiner = files.require_distilled_lora()
     models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=False, two_stages=True)
-    make_clip(files, KeyframeInterpolationPipeline(models, refiner), config, output)
+    make_clip(files, KeyframeInterpolationPipeline(models, refiner), config, output, enhance=enhance_prompt)
 
 
 def _check_apart(config: KeyframeInterpolationConfig) -> None:

@@ -36,6 +36,10 @@ Loras = Annotated[
     list[str] | None,
     typer.Option("--lora", metavar="PATH [STRENGTH]", help="LoRA at a strength (1). Repeatable."),
 ]
+EnhancePrompt = Annotated[
+    bool,
+    typer.Option("--enhance-prompt", help="Let the text encoder write the prompt out first; takes a minute."),
+]
 Seed = Annotated[int, typer.Option(help="Of all noise.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
 NoAudio = Annotated[bool, typer.Option("--no-audio", help="A silent clip.")]

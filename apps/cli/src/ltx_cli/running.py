@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ltx_pipelines import Pipeline
+from ltx_pipelines.enhance import enhance_prompt, enhancement_plan
 from rich.console import Console
 
 from ltx_cli.models import ModelFiles
@@ -16,15 +17,27 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def make_clip(files: ModelFiles, runner: Pipeline[Any], config: Any, output: Path) -> None:
-    """Say what will be made, make it, and write it."""
+def make_clip(
+    files: ModelFiles, runner: Pipeline[Any], config: Any, output: Path, *, enhance: bool = False
+) -> None:
+    """Say what will be made, make it, and write it.
+
+    Args:
+        enhance: have the prompt written out first, and say what it has become.
+    """
     started = time.monotonic()
     console = Console(stderr=True)
-    plan = runner.plan(config)
+    plan = [*([enhancement_plan()] if enhance else []), *runner.plan(config)]
     if note := files.note(config.prompt):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))
     with bars(console, plan) as on_step:
+        if enhance:
+            config = enhance_prompt(runner.models, config, on_step)
+            told = "the prompt stays as it was given: what was written in its place is of no use"
+            if config.user_prompt is not None:
+                told = f"prompt: {config.prompt}"
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
         result = runner(config, on_step=on_step)
     result.save(output)
     seconds = time.monotonic() - started

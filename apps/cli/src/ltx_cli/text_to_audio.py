@@ -9,7 +9,7 @@ from ltx_pipelines import TextToAudioConfig, TextToAudioPipeline, check_output
 from ltx_cli.arguments import parse_lora
 from ltx_cli.guidance import GuidanceOptions, guided_options
 from ltx_cli.models import ModelFiles
-from ltx_cli.options import CheckpointFile, Dtype, GemmaFolder, Loras, Seed, Steps
+from ltx_cli.options import CheckpointFile, Dtype, EnhancePrompt, GemmaFolder, Loras, Seed, Steps
 from ltx_cli.running import make_clip
 
 
@@ -23,6 +23,7 @@ def text_to_audio(
     steps: Steps = None,
     guidance: GuidanceOptions,
     lora: Loras = None,
+    enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
     dtype: Dtype = "auto",
     output: Annotated[Path, typer.Option("--output", "-o", help="The wav file to write.")] = Path(
@@ -44,4 +45,4 @@ def text_to_audio(
         seed=seed,
     )
     models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=False)
-    make_clip(files, TextToAudioPipeline(models), config, output)
+    make_clip(files, TextToAudioPipeline(models), config, output, enhance=enhance_prompt)

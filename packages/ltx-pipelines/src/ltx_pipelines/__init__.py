@@ -11,6 +11,7 @@ from ltx_pipelines.config import ClipConfig, GuidanceChange
 from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.distillation import ModelWarning
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
+from ltx_pipelines.enhance import enhance_prompt
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
 from ltx_pipelines.extend import ExtendConfig, ExtendPipeline, create_extend_pipeline
 from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline, create_ic_lora_pipeline
@@ -104,6 +105,7 @@ __all__ = [
     "create_text_to_video_pipeline",
     "create_two_stage_hq_pipeline",
     "create_two_stage_pipeline",
+    "enhance_prompt",
     "read_audio",
     "require_distilled_lora",
 ]

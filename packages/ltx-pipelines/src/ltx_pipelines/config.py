@@ -81,10 +81,12 @@ class ClipConfig:
         seed: of all noise; the same seed on the same machine gives the same bytes.
         images: frames to start from, pass through or end at.
         generate_audio: False gives a silent clip, made by the video half of the network alone.
+        user_prompt: what was asked for, where `enhance_prompt` has written the prompt out.
     """
 
     size_multiple: ClassVar[int] = 32
     min_size: ClassVar[int] = MIN_SIZE
+    has_picture: ClassVar[bool] = True
 
     prompt: str
     height: int = 512
@@ -94,6 +96,7 @@ class ClipConfig:
     seed: int = 10
     images: tuple[ImageCondition, ...] = ()
     generate_audio: bool = True
+    user_prompt: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.prompt, str) or not self.prompt.strip():
@@ -112,6 +115,11 @@ class ClipConfig:
             image.check()
 
     @property
+    def starts_from_pictures(self) -> bool:
+        """Whether some of the picture is given."""
+        return bool(self.images)
+
+    @property
     def seconds(self) -> float:
         """Length of the clip."""
         return self.num_frames / self.frame_rate
@@ -125,6 +133,8 @@ class ClipConfig:
     def settings(self) -> dict[str, Any]:
         """The fields as plain values, for records."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.user_prompt is None:
+            del values["user_prompt"]
         values["images"] = [image.describe() for image in self.images]
         return {name: _plain(value) for name, value in values.items()}
 

@@ -64,6 +64,11 @@ class SourceConfig(GuidedConfig):
         return self.clip.shape(self.frame_rate or None)
 
     @property
+    def starts_from_pictures(self) -> bool:
+        """Always: from those of the source."""
+        return True
+
+    @property
     def has_sound(self) -> bool:
         """Whether the source's sound takes part."""
         return self.generate_audio and self.clip.has_sound

@@ -54,6 +54,11 @@ class ICLoraConfig(FewStepsConfig):
             reference.num_frames(self.num_frames)
         self.attention.num_frames(self.num_frames)
 
+    @property
+    def starts_from_pictures(self) -> bool:
+        """Always: from those of the references."""
+        return True
+
     @cached_property
     def attention(self) -> AttentionStrength:
         """Both attention arguments."""

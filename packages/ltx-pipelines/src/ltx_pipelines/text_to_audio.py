@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from ltx_core import ConfigError, MultiModalGuiderParams, RandomNoise, VideoPixelShape
 from ltx_core.noisers import NoiseFn
@@ -29,6 +29,8 @@ class TextToAudioConfig(GuidedConfig):
     Attributes:
         duration: seconds; None: as long as `num_frames` at `frame_rate`. The model was made for up to 20.
     """
+
+    has_picture: ClassVar[bool] = False
 
     height: int = 64
     width: int = 64

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ IGNORED_SETTINGS = frozenset(
 
 # The text connectors tile this many registers over the positions behind the text.
 LENGTH_UNIT = 128
+
+# They begin and end what one side of a chat says.
+TURNS = ("<start_of_turn>", "<end_of_turn>")
 DEFAULT_LENGTH = 1024
 
 
@@ -73,6 +77,8 @@ class Tokenizer:
             raise LoaderError(f"the tokenizer in {directory} has no <bos> token; it is not that of Gemma")
         pad_id = self._tokenizer.pad_token_id
         self.pad_id: int = self._tokenizer.eos_token_id if pad_id is None else pad_id
+        known = self._tokenizer.get_vocab()
+        self._turns = [known[name] for name in TURNS if name in known]
 
     def encode(self, text: str) -> Tokens:
         """Token ids of a prompt: stripped of outer white space, <bos> first; no text gives <bos> alone."""
@@ -87,6 +93,27 @@ class Tokenizer:
             valid_ids=mx.array([ids], dtype=mx.int32),
             padding=pads,
         )
+
+    def chat(self, system: str, user: str) -> list[int] | None:
+        """Token ids of a request, up to where the answer begins; None: the tokenizer is not one for chats."""
+        if len(self._turns) < len(TURNS):
+            return None
+        start, end = TURNS
+        # Gemma has no turn for the system: what it is told stands before the first request.
+        text = f"{start}user\n{system}\n\n{user}{end}\n{start}model\n"
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert self.bos_id is not None
+        return [self.bos_id, *ids]
+
+    @property
+    def stop_ids(self) -> set[int]:
+        """Tokens that end an answer."""
+        return {self._tokenizer.eos_token_id, *self._turns}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without special tokens."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
 
 def _load(directory: Path) -> Any:

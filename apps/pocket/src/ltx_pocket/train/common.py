@@ -185,6 +185,8 @@ class Trainer:
         self.places = self.layout.places(model)
         self.weights: dict[str, list[mx.array]] = {"now": self._join(tree)}
         self.weights["average"] = [mx.array(chunk) for chunk in self.weights["now"]]
+        # Steps so far, those of earlier runs included: the optimiser counts since it had no moments.
+        self.weights["count"] = [mx.array(0.0)]
         self.optimizer = optim.AdamW(0.0, betas=list(betas), weight_decay=weight_decay, bias_correction=True)
         self.optimizer.init({"chunks": self.weights["now"]})
         self._compile()
@@ -229,10 +231,10 @@ class Trainer:
         scale = mx.minimum(1.0, self.clip / (norm + 1e-6))
         gradients = [mx.where(finite, g * scale, 0.0) for g in gradients]
         now = self.optimizer.apply_gradients({"chunks": gradients}, {"chunks": now})["chunks"]
-        count = self.optimizer.state["step"].astype(mx.float32)
+        count = self.weights["count"][0] + 1
         decay = mx.minimum(self.ema_decay, (1 + count) / (10 + count))
         average = [p + decay * (e - p) for e, p in zip(self.weights["average"], now, strict=True)]
-        self.weights.update(now=now, average=average)
+        self.weights.update(now=now, average=average, count=[count])
         return {"loss": loss, **metrics, "gradient": norm}
 
     def step(self, learning_rate: float, *batch: mx.array) -> Metrics:
@@ -249,7 +251,7 @@ class Trainer:
 
     def assign(self, params: dict[str, Any], ema: dict[str, Any], steps: int) -> None:
         """Go on from these weights, this average of them, and this many steps."""
-        self.weights.update(now=self._join(params), average=self._join(ema))
+        self.weights.update(now=self._join(params), average=self._join(ema), count=[mx.array(float(steps))])
         self.steps = steps
         self._compile()
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from ltx_core import RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import NoiseFn, RandomNoise
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.distillation import require_distilled

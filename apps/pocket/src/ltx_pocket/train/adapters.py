@@ -10,7 +10,7 @@ import mlx.nn as nn
 @mx.custom_function
 def unstacked(x: mx.array) -> tuple[mx.array, ...]:
     """The entries of the first axis. Their gradients are stacked, not each padded to the whole and added."""
-    return tuple(x[index] for index in range(len(x)))
+    return tuple(part.squeeze(0) for part in mx.split(x, len(x)))
 
 
 @unstacked.vjp

@@ -65,8 +65,39 @@ def turning(rotation: FreqsCis, dtype: mx.Dtype) -> FreqsCis:
     return cos, mx.concatenate([-sin, sin], axis=-2)
 
 
+@mx.custom_function
+def attention(queries: mx.array, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+    """Softmax(queries keys^T) values, and the softmax, of (B, heads, T, D)."""
+    weights = mx.softmax(queries @ keys.swapaxes(-1, -2), axis=-1, precise=True)
+    return weights @ values, weights
+
+
+@attention.vjp
+def _attention_vjp(
+    primals: tuple[mx.array, ...], cotangents: tuple[mx.array, ...], outputs: tuple[mx.array, ...]
+) -> tuple[mx.array, mx.array, mx.array]:
+    queries, keys, values = primals
+    cotangent, (result, weights) = cotangents[0], outputs
+    slope = cotangent @ values.swapaxes(-1, -2)
+    slope = weights * (slope - (cotangent * result).sum(axis=-1, keepdims=True))
+    return (
+        slope @ keys,
+        slope.swapaxes(-1, -2) @ queries,
+        weights.swapaxes(-1, -2) @ cotangent,
+    )
+
+
 class TrainedAttention(Attention):
-    """Rotates by the tables of `turning`."""
+    """Rotates by the tables of `turning`; keeps its weights for the gradient.
+
+    MLX (0.32.4, CUDA) has a fused gradient of attention for multiples of 128 queries only. For others it
+    computes the weights once more, by plain operations.
+    """
+
+    def attend(self, queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
+        """(B, heads, T, D); without a mask."""
+        assert mask is None
+        return cast(tuple[mx.array, ...], attention(queries * self.scale, keys, values))[0]
 
     def rotate(self, x: mx.array, pe: FreqsCis) -> mx.array:
         """RoPE of (B, heads, T, D)."""

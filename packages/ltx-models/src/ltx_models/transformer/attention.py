@@ -85,6 +85,10 @@ class Attention(nn.Module):
         """RoPE of queries or keys (B, heads, T, dim_head)."""
         return apply_rotary_emb(x, pe, self.rope_type)
 
+    def attend(self, queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
+        """The function of that name, with this layer's scale."""
+        return attend(queries, keys, values, self.scale, mask)
+
     def keys_values(self, context: mx.array, pe: FreqsCis | None = None) -> KeysValues:
         """Keys (normalised and rotated) and values of a context (B, S, C), each (B, heads, S, dim_head)."""
         keys = self._split_heads(self.k_norm(self.to_k(context)))
@@ -126,7 +130,7 @@ class Attention(nn.Module):
             queries = self._split_heads(self.q_norm(self.to_q(x)))
             if pe is not None:
                 queries = self.rotate(queries, pe)
-            heads = attend(queries, keys, values, self.scale, mask)
+            heads = self.attend(queries, keys, values, mask)
             if perturbation_mask is not None:
                 keep = perturbation_mask[..., None]
                 heads = heads * keep + values * (1 - keep)

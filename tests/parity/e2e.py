@@ -15,7 +15,7 @@ import ltx_core  # noqa: F401  (BLAS before mlx)
 import mlx.core as mx
 import numpy as np
 from ltx_core import Audio, MultiModalGuiderFactory, MultiModalGuiderParams
-from ltx_models.video_vae import DimensionSizeConfig, TileSizeConfig
+from ltx_models.video_vae import DimensionSizeConfig, TileSizeConfig, to_uint8
 from ltx_pipelines import CheckpointModels, GenerationResult, ImageCondition, LoraPathStrength
 from ltx_pipelines.config import Guidance
 from safetensors.numpy import load_file
@@ -202,14 +202,14 @@ def _pairs(run: Run, made: GenerationResult) -> Iterator[tuple[str, np.ndarray, 
 
 def _made(run: Run, made: GenerationResult, name: str) -> np.ndarray | None:
     """Our value of an output."""
-    if name == "out.frames_uint8":
+    if name == "out.frames_uint8" and run.tiling() is None:
         return made.frames
     if name == "out.waveform":
         return None if made.audio is None else np.array(made.audio.waveform)
     if name in ("out.video_latent", "out.audio_latent"):
         latent = made.video_latent if name == "out.video_latent" else made.audio_latent
         return None if latent is None else np.array(latent)
-    assert name == "out.pixels_stride3", f"unknown output {name}"
+    assert name in ("out.pixels_stride3", "out.frames_uint8"), f"unknown output {name}"
     if made.video_latent is None:
         return None
     with run.models(()).video_decoder() as decoder:
@@ -219,4 +219,6 @@ def _made(run: Run, made: GenerationResult, name: str) -> np.ndarray | None:
             if tiling is None
             else mx.concatenate(list(decoder.tiled_decode(made.video_latent, tiling)), axis=2)
         )
-        return np.array(pixels)[..., ::3, ::3]
+        if name == "out.pixels_stride3":
+            return np.array(pixels)[..., ::3, ::3]
+        return np.array(to_uint8(mx.clip((pixels[0].transpose(1, 2, 3, 0) + 1) / 2, 0, 1)))

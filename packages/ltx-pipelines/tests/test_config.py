@@ -116,3 +116,10 @@ def test_negative_prompt_is_one_clean_line() -> None:
     assert all(part == part.strip() and part and "\n" not in part and "  " not in part for part in parts)
     assert parts[0] == "has_subtitles"
     assert parts[-1] == "or AI artifacts."
+
+
+def test_a_clip_too_short_for_sound_is_refused() -> None:
+    with pytest.raises(ConfigError, match="too short for sound"):
+        OneStageConfig(prompt="x", num_frames=1, frame_rate=50.0)
+    OneStageConfig(prompt="x", num_frames=1, frame_rate=50.0, generate_audio=False)
+    OneStageConfig(prompt="x", num_frames=1, frame_rate=24.0)

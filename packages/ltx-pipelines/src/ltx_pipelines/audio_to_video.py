@@ -98,7 +98,7 @@ class AudioToVideoPipeline:
         """Make a clip to a sound. Arguments as `OneStagePipeline`; `noise` is called for video and sound in
         either stage, though the sound takes none of it."""
         models, draw = self.models, noise or RandomNoise(config.seed)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         positive, negative = encode_guided(models, config, on_step)
         # The sound is no part of what the negative prompt speaks of.
         prompts = [positive, PromptContext(negative.video, positive.audio)]

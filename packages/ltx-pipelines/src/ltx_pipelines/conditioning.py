@@ -13,7 +13,7 @@ from ltx_core.conditioning import (
     VideoConditionByLatentIndex,
 )
 
-from ltx_pipelines.config import ClipConfig
+from ltx_pipelines.config import ClipConfig, check_size
 from ltx_pipelines.images import image_tensor
 
 if TYPE_CHECKING:
@@ -29,10 +29,22 @@ class PreparedImage:
     strength: float
 
 
-def prepare_images(config: ClipConfig, default_crf: int) -> list[PreparedImage]:
-    """Read every image of a config, and re-compress it."""
+def check_sides(config: ClipConfig, models: "ModelSource") -> None:
+    """Raise ConfigError if the clip is smaller than the model can decode."""
+    for name in ("height", "width"):
+        check_size(name, getattr(config, name), config.size_multiple, models.layout.min_size)
+
+
+def prepare_images(config: ClipConfig, models: "ModelSource") -> list[PreparedImage]:
+    """Read every image of a config, and re-compress it.
+
+    Raises:
+        ConfigError: the model cannot decode so small a clip.
+    """
+    check_sides(config, models)
+    crf = models.defaults.image_crf
     return [
-        PreparedImage(image.pixels(default_crf), image.resolve_frame(config.num_frames), image.strength)
+        PreparedImage(image.pixels(crf), image.resolve_frame(config.num_frames), image.strength)
         for image in config.images
     ]
 

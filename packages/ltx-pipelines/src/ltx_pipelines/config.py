@@ -13,8 +13,8 @@ from ltx_pipelines.images import ImageCondition
 Guidance = MultiModalGuiderParams | MultiModalGuiderFactory
 
 FRAME_STEP = 8
-# Two latents along each side: the decoder of LTX-2.0 mirrors at its borders and has nothing to mirror in one.
-MIN_SIZE = 64
+AUDIO_LATENTS = 25
+"""Of a second, in all releases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,9 @@ def check_frames(num_frames: int) -> None:
         )
 
 
-def check_size(name: str, value: int, multiple: int, minimum: int = MIN_SIZE) -> None:
-    """Raise ConfigError unless a side is a multiple of `multiple` and at least `minimum` pixels."""
+def check_size(name: str, value: int, multiple: int, minimum: int = 1) -> None:
+    """Raise ConfigError unless a side is a positive multiple of `multiple` and at least `minimum` pixels."""
+    minimum = max(minimum, multiple)
     if value < minimum or value % multiple:
         below = max(value // multiple * multiple, math.ceil(minimum / multiple) * multiple)
         raise ConfigError(
@@ -85,7 +86,6 @@ class ClipConfig:
     """
 
     size_multiple: ClassVar[int] = 32
-    min_size: ClassVar[int] = MIN_SIZE
     has_picture: ClassVar[bool] = True
 
     prompt: str
@@ -103,11 +103,16 @@ class ClipConfig:
             raise ConfigError(
                 f"the prompt {self.prompt!r} is empty; say what the clip should show and sound like"
             )
-        check_size("height", self.height, self.size_multiple, self.min_size)
-        check_size("width", self.width, self.size_multiple, self.min_size)
+        check_size("height", self.height, self.size_multiple)
+        check_size("width", self.width, self.size_multiple)
         check_frames(self.num_frames)
         if not (math.isfinite(self.frame_rate) and 1 <= self.frame_rate <= 240):
             raise ConfigError(f"frame_rate {self.frame_rate} is not between 1 and 240 frames per second")
+        if self.generate_audio and round(AUDIO_LATENTS * self.seconds) < 1:
+            raise ConfigError(
+                f"{self.num_frames} frames at {self.frame_rate:g} per second are too short for sound; "
+                "take more frames, or generate_audio False"
+            )
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed {self.seed} is not between 0 and 2**63 - 1")
         for image in self.images:

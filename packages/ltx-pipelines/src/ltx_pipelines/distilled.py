@@ -44,7 +44,7 @@ class DistilledPipeline:
         for both of stage 2."""
         models, noise = self.models, noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         (context,) = encode_prompts(models, [config.prompt], on_step)
         first = first_stage(models, config, context, encode_images(models, images, half), noise, on_step)
         items = encode_images(models, images, full)

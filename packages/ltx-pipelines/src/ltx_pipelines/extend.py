@@ -128,7 +128,9 @@ class ExtendPipeline:
         if sound is not None:
             heard = window.heard(sound, len(frames))
             audio = window.sound(encode_sound(models, heard, pixel_shape(config), on_step))
-        latents = full_size_stage(config, models, self.distilled, video, audio, draw, on_step)
+        latents = full_size_stage(
+            config, models, self.distilled, pixel_shape(config), video, audio, draw, on_step
+        )
         made = finish("extend", models, config, latents, on_step)
         if sound is not None and made.audio is not None:
             made = replace(made, audio=window.join_sound(sound, made.audio, len(frames)))

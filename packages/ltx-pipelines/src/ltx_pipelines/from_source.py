@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ltx_core import DISTILLED_SIGMA_VALUES, ConfigError, VideoPixelShape
 from ltx_core.noisers import NoiseFn
 
-from ltx_pipelines.config import GuidedConfig, check_size, check_steps
+from ltx_pipelines.conditioning import check_sides
+from ltx_pipelines.config import GuidedConfig, check_steps
 from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.few_steps import stage_1_sigmas, unguided
@@ -16,7 +17,7 @@ from ltx_pipelines.guided import check_guidance, guided, guided_plan, guided_sig
 from ltx_pipelines.media_input import VideoInput
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import encode_prompts
-from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, denoise, describe_stage, pixel_shape
+from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, denoise, describe_stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,6 @@ class SourceConfig(GuidedConfig):
         height, width: 0: the source's; else it is resized and cut to its middle.
         frame_rate: 0: the source's; else frames are repeated or dropped.
     """
-
-    min_size: ClassVar[int] = 32
 
     source: VideoInput | str | Path
     height: int = 0
@@ -85,8 +84,7 @@ def check_source(config: SourceConfig, models: ModelSource, distilled: bool) -> 
     Raises:
         ConfigError: the model cannot do it.
     """
-    for name in ("height", "width"):
-        check_size(name, getattr(config, name), config.size_multiple, models.layout.min_size)
+    check_sides(config, models)
     if not distilled:
         check_guidance(config, models)
         return
@@ -117,6 +115,7 @@ def full_size_stage(
     config: SourceConfig,
     models: ModelSource,
     distilled: bool,
+    shape: VideoPixelShape,
     video: ModalitySpec,
     audio: ModalitySpec | None,
     noise: NoiseFn,
@@ -125,6 +124,7 @@ def full_size_stage(
     """Encode the prompt, and denoise at full size: in few steps without guidance, or guided.
 
     Args:
+        shape: of the clip; its sound may last up to 7 frames longer than the picture.
         video, audio: how the streams begin; None leaves the sound out.
     """
     prompts = [config.prompt] if distilled else [config.prompt, config.negative_prompt]
@@ -138,7 +138,7 @@ def full_size_stage(
     return denoise(
         models,
         stage="denoise",
-        shape=pixel_shape(config),
+        shape=shape,
         sigmas=sigmas,
         make_denoiser=make_denoiser,
         noise=noise,

@@ -124,7 +124,7 @@ class ICLoraPipeline:
         self._check(config)
         models, noise = self.models, noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         (context,) = encode_prompts(models, [config.prompt], on_step)
         items = [
             *encode_images(models, images, half),

@@ -128,7 +128,9 @@ def recompress(pixels: np.ndarray, crf: int) -> np.ndarray:
     quiet = [ffmpeg, "-v", "error", "-nostdin"]
     raw = ["-f", "rawvideo", "-pix_fmt", "rgb24"]
     encode = ["-s", f"{width}x{height}", "-r", "1", "-i", "-", "-frames:v", "1", "-c:v", "libx264"]
-    codec = ["-crf", str(crf), "-preset", "veryfast", "-pix_fmt", "yuv420p", "-f", "h264", "-"]
+    # Colours and slices as the reference's library makes them: ffmpeg's own choices give other pixels.
+    colours = ["-vf", "scale=flags=bilinear,format=yuv420p", "-thread_type", "slice"]
+    codec = [*colours, "-crf", str(crf), "-preset", "veryfast", "-f", "h264", "-"]
     frame = np.ascontiguousarray(pixels[:height, :width])
     # -nostdin keeps ffmpeg from reading commands; its input still comes through the pipe.
     coded = _pipe([*quiet, *raw, *encode, *codec], frame.tobytes())

@@ -53,7 +53,7 @@ class KeyframeInterpolationPipeline:
     ) -> GenerationResult:
         """Make a clip. Arguments as `TwoStagePipeline`."""
         models, noise = self.models, noise or RandomNoise(config.seed)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         prompts = encode_guided(models, config, on_step)
         keyframes = encode_keyframes(models, images, pixel_shape(config, 2))
         first = guided_stage(config, models, prompts, keyframes, noise, on_step)

@@ -45,7 +45,7 @@ class OneStagePipeline:
                 tokens (1, T, D) that it is for.
         """
         models, shape = self.models, pixel_shape(config)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         positive, negative = encode_guided(models, config, on_step)
         latents = denoise(
             models,

@@ -9,6 +9,7 @@ from ltx_core import ConfigError, RandomNoise
 from ltx_core.conditioning import TemporalRegionMask
 from ltx_core.noisers import NoiseFn
 
+from ltx_pipelines.config import FRAME_STEP
 from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.from_source import SourceConfig, check_source, full_size_plan, full_size_stage
@@ -28,7 +29,8 @@ class RetakeConfig(SourceConfig):
             made anew.
         regenerate_video, regenerate_audio: whether to change the picture and the sound there. A clip without
             sound gets one of its full length.
-        num_frames: 0: the source's, up to 7 at its end left out to come to 8 k + 1; else its first ones.
+        num_frames: 0: the source's, up to 7 at its end left out of the picture to come to 8 k + 1 (the sound
+            has its whole length); else its first ones.
     """
 
     start_time: float
@@ -48,6 +50,12 @@ class RetakeConfig(SourceConfig):
             )
         if not (self.regenerate_video or (self.regenerate_audio and self.generate_audio)):
             raise ConfigError("nothing is to be made anew; let regenerate_video or regenerate_audio be True")
+
+    @property
+    def heard_frames(self) -> int:
+        """Frames that the sound lasts: those of the picture, and what its last latent frame left out."""
+        available = self.source_shape.frames
+        return available if available - self.num_frames < FRAME_STEP else self.num_frames
 
     def spec(self, latent: mx.array | None, regenerate: bool) -> ModalitySpec:
         """How a stream begins whose source is `latent`; None: it has none and is made from nothing."""
@@ -87,16 +95,17 @@ class RetakePipeline:
     ) -> GenerationResult:
         """Make the range anew. Arguments as `OneStagePipeline`; `noise` is called for kept streams too."""
         check_source(config, self.models, self.distilled)
-        models, shape = self.models, pixel_shape(config)
+        models, shape = self.models, pixel_shape(config)._replace(frames=config.heard_frames)
         # Cut before it is encoded: what follows the clip must not be heard in its last latent frame.
-        sound = config.clip.sound(config.seconds) if config.generate_audio else None
+        seconds = config.heard_frames / config.frame_rate
+        sound = config.clip.sound(seconds) if config.generate_audio else None
         size = config.height, config.width, config.num_frames
         picture = encode_clip(models, config.clip.pixels(*size, config.frame_rate), on_step)
         heard = None if sound is None else encode_sound(models, sound, shape, on_step)
         video = config.spec(picture, config.regenerate_video)
         audio = config.spec(heard, config.regenerate_audio) if config.generate_audio else None
         draw = noise or RandomNoise(config.seed)
-        made = full_size_stage(config, models, self.distilled, video, audio, draw, on_step)
+        made = full_size_stage(config, models, self.distilled, shape, video, audio, draw, on_step)
         # A kept stream ends as its source, but for rounding.
         kept_sound = audio is not None and audio.frozen
         latents = Latents(picture if video.frozen else made.video, heard if kept_sound else made.audio)

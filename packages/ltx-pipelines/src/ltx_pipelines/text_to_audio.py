@@ -37,11 +37,11 @@ class TextToAudioConfig(GuidedConfig):
     duration: float | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         defaults = {field.name: field.default for field in fields(self)}
         useless = [name for name in _PICTURE if getattr(self, name) != defaults[name]]
         if self.duration is not None and not (math.isfinite(self.duration) and self.duration >= MIN_SECONDS):
             raise ConfigError(f"duration {self.duration} is not a number of seconds, at least {MIN_SECONDS}")
+        super().__post_init__()
         if useless:
             raise ConfigError(f"{', '.join(useless)} cannot be used here: there is no picture; leave it out")
 

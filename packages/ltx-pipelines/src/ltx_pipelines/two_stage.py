@@ -55,7 +55,7 @@ class TwoStagePipeline:
         models = self.models
         draw = noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         prompts = encode_guided(models, config, on_step)
         items = encode_images(models, images, half)
         first = guided_stage(config, models, prompts, items, draw, on_step)

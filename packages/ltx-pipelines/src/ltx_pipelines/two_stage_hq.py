@@ -104,7 +104,7 @@ class TwoStageHQPipeline:
                 brought to mean 0 and deviation 1.
         """
         models, start = self.models, noise or RandomNoise(config.seed)
-        images = prepare_images(config, models.defaults.image_crf)
+        images = prepare_images(config, models)
         prompts = encode_guided(models, config, on_step)
         # Unlike the other pipelines, the schedule follows the size of the clip.
         sigmas = LTX2Scheduler().execute(

@@ -176,8 +176,12 @@ class Diffusion(nn.Module):
         if keyframe is not None:
             image = mx.zeros(video.target_shape._replace(frames=1).to_shape())
             state = VideoConditionByKeyframeIndex(image, keyframe, 1.0).apply_to(state, video)
+        return self.tables_at(state.positions, audio.positions())
+
+    def tables_at(self, video: mx.array, audio: mx.array) -> Tables:
+        """Rotations for tokens at these positions, (1, axes, T, 2) for both streams."""
         config, cache = self.transformer.config, TransformerCache()
-        positions = {"video": state.positions, "audio": audio.positions()}
+        positions = {"video": video, "audio": audio}
         arrays: list[mx.array] = []
         for stream, where in positions.items():
             arrays += [*self_rope(config, stream, where, cache), *cross_rope(config, stream, where, cache)]

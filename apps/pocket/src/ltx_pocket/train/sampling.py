@@ -73,8 +73,10 @@ def denoise(step: Step, state: State, sigmas: Sequence[float], contexts: Context
     return state
 
 
-def noised(video: mx.array, audio: mx.array, fixed: mx.array, sigma: float, key: mx.array) -> State:
-    """Clean tokens brought to a noise level, but for those that are given."""
+def noised(
+    video: mx.array, audio: mx.array, fixed: mx.array, sigma: float | mx.array, key: mx.array
+) -> State:
+    """Clean tokens brought to a noise level, or to one each (B, 1, 1), but for those that are given."""
     first, second = mx.random.split(key)
     video, audio = video.astype(mx.float32), audio.astype(mx.float32)
     noisy = (1 - sigma) * video + sigma * mx.random.normal(video.shape, key=first)

@@ -1,7 +1,7 @@
 """The little world of the pocket model: scenes, their pictures, their sounds, their captions."""
 
 from ltx_pocket.world.captions import canonical, caption, caption_with_parts, known_words, names_a_thing
-from ltx_pocket.world.render import render
+from ltx_pocket.world.render import Style, render, silhouettes
 from ltx_pocket.world.scene import HELD_OUT_SEED, Scene, SceneBatch, Thing, pack, sample_scene
 from ltx_pocket.world.sound import synthesize
 from ltx_pocket.world.vocabulary import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, SIZES, SOUNDS
@@ -16,6 +16,7 @@ __all__ = [
     "SOUNDS",
     "Scene",
     "SceneBatch",
+    "Style",
     "Thing",
     "canonical",
     "caption",
@@ -25,5 +26,6 @@ __all__ = [
     "pack",
     "render",
     "sample_scene",
+    "silhouettes",
     "synthesize",
 ]

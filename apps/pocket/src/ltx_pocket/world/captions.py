@@ -39,10 +39,14 @@ def caption(scene: Scene, rng: np.random.Generator, complete: bool = False) -> s
 
 
 def caption_with_parts(
-    scene: Scene, rng: np.random.Generator, complete: bool = False
+    scene: Scene, rng: np.random.Generator, complete: bool = False, without: Sequence[str] = ()
 ) -> tuple[str, frozenset[str]]:
     """A caption and those of PARTS that it names (about the first thing; the second is always named
-    with colour and shape), for a fair judgement of what it asked for."""
+    with colour and shape), for a fair judgement of what it asked for.
+
+    Args:
+        without: of PARTS, but for the shape; these are left out in any case.
+    """
     words = _Words(rng)
     thing = scene.things[0]
     keep = {
@@ -54,6 +58,7 @@ def caption_with_parts(
         "sound": complete or words.chance(0.7),
         "shape": True,
     }
+    keep |= dict.fromkeys(without, False)
     motion = words.one(MOTION_PHRASES[thing.motion]) if keep["motion"] else ""
     second = words.second(scene.things[1]) if len(scene.things) > 1 else ""
     place = words.one(PLACE_PHRASES[scene.background]) if keep["background"] else ""

@@ -17,6 +17,7 @@ from ltx_loaders import LoaderError
 from ltx_pipelines import (
     CheckpointModels,
     DistilledPipeline,
+    ICLoraPipeline,
     KeyframeInterpolationPipeline,
     LoraPathStrength,
     Memory,
@@ -28,7 +29,15 @@ from ltx_pipelines import (
 )
 
 from ltx_pocket.configs import FRAME_RATE, HEIGHT, NUM_FRAMES, WIDTH
-from ltx_pocket.files import CHECKPOINT, DISTILLED_LORA, GEMMA_FOLDER, SPATIAL_UPSCALER, WEIGHTS
+from ltx_pocket.files import (
+    CHECKPOINT,
+    DISTILLED_LORA,
+    GEMMA_FOLDER,
+    IC_LORA,
+    SPATIAL_UPSCALER,
+    STYLE_LORA,
+    WEIGHTS,
+)
 from ltx_pocket.world.captions import names_a_thing
 from ltx_pocket.world.phrases import SHAPE_WORDS
 
@@ -102,6 +111,16 @@ def distilled_lora(folder: str | Path = WEIGHTS) -> LoraPathStrength:
     return LoraPathStrength(Path(folder) / DISTILLED_LORA)
 
 
+def style_lora(folder: str | Path = WEIGHTS, strength: float = 1.0) -> LoraPathStrength:
+    """The model's example of a style: neon things. One of the `loras` of any pipeline."""
+    return LoraPathStrength(Path(folder) / STYLE_LORA, strength)
+
+
+def ic_lora(folder: str | Path = WEIGHTS, strength: float = 1.0) -> LoraPathStrength:
+    """The model's own in-context LoRA: things move as a white silhouette on black does."""
+    return LoraPathStrength(Path(folder) / IC_LORA, strength)
+
+
 def create_distilled_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> DistilledPipeline:
     """Few steps without guidance, in two stages; options and errors as `open_models`."""
     return DistilledPipeline(open_models(folder, distilled=True, **options))
@@ -135,6 +154,11 @@ def create_keyframe_interpolation_pipeline(
     """A clip through given frames, in two stages; options and errors as `open_models`."""
     models = open_models(folder, distilled=False, two_stages=True, **options)
     return KeyframeInterpolationPipeline(models, distilled_lora(folder))
+
+
+def create_ic_lora_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> ICLoraPipeline:
+    """A clip after a reference video, by the model's own LoRA; options and errors as `open_models`."""
+    return ICLoraPipeline(open_models(folder, distilled=True, **options), [ic_lora(folder)])
 
 
 def outside_world(prompt: str) -> str | None:

@@ -5,7 +5,8 @@
         --vocoder runs/vocoder/vocoder.safetensors --lora runs/distill/distilled_lora.safetensors \\
         --spatial-upscaler runs/upscaler/spatial_upscaler.safetensors --tokenizer runs/gemma
 
-Writes `checkpoint.safetensors`, `distilled_lora.safetensors`, the upscalers and the folder `gemma`.
+Writes `checkpoint.safetensors`, `distilled_lora.safetensors`, the upscalers, the example LoRAs and the folder
+`gemma`.
 """
 
 import argparse
@@ -27,7 +28,9 @@ from ltx_pocket.files import (
     CHECKPOINT,
     DISTILLED_LORA,
     GEMMA_FOLDER,
+    IC_LORA,
     SPATIAL_UPSCALER,
+    STYLE_LORA,
     TEMPORAL_UPSCALER,
     WEIGHTS,
 )
@@ -46,6 +49,7 @@ class Parts:
         diffusion: transformer, connectors and text encoder.
         tokenizer: folder with the tokenizer's two files.
         lora: of the distillation.
+        style, ic_lora: the example LoRAs.
     """
 
     diffusion: Path
@@ -56,6 +60,8 @@ class Parts:
     lora: Path | None = None
     spatial_upscaler: Path | None = None
     temporal_upscaler: Path | None = None
+    style: Path | None = None
+    ic_lora: Path | None = None
 
 
 def _read(path: Path) -> tuple[dict[str, mx.array], dict[str, Any]]:
@@ -82,8 +88,9 @@ def pack(parts: Parts, folder: Path) -> dict[str, int]:
     sections["scheduler"] = scheduler()
     written = [write_checkpoint(folder / CHECKPOINT, tensors, sections, mx.bfloat16)]
     written += _pack_gemma(diffusion, config["gemma"], parts.tokenizer, folder / GEMMA_FOLDER)
-    if parts.lora:
-        written.append(_copy(parts.lora, folder / DISTILLED_LORA))
+    for lora, name in ((parts.lora, DISTILLED_LORA), (parts.style, STYLE_LORA), (parts.ic_lora, IC_LORA)):
+        if lora:
+            written.append(_copy(lora, folder / name))
     for source, name in (
         (parts.spatial_upscaler, SPATIAL_UPSCALER),
         (parts.temporal_upscaler, TEMPORAL_UPSCALER),
@@ -133,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     for name in ("diffusion", "video-vae", "audio-vae", "vocoder", "tokenizer"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("lora", "spatial-upscaler", "temporal-upscaler"):
+    for name in ("lora", "spatial-upscaler", "temporal-upscaler", "style", "ic-lora"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--distilled", type=Path, help="also write a checkpoint with the LoRA in it here")

@@ -22,15 +22,17 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the report and pictures of the first clips.")] = Path(
         "evaluation"
     ),
-    part: Annotated[str, typer.Option(help="Of prompts, bounce, vae, guidance, image; joined by commas.")] = (
-        "prompts,bounce,vae,guidance,image"
-    ),
+    part: Annotated[
+        str, typer.Option(help="Of prompts, bounce, vae, guidance, image, ic-lora, style; joined by commas.")
+    ] = "prompts,bounce,vae,guidance,image",
     pipeline: Annotated[
         list[PipelineName] | None,
         typer.Option(help="Repeatable. world: the world's own clips, for what the detectors miss."),
     ] = None,
     count: Annotated[int, typer.Option(help="Clips of prompts, vae and image, each.")] = 100,
-    few: Annotated[int, typer.Option(help="Clips of bounce, and of each guidance scale.")] = 32,
+    few: Annotated[
+        int, typer.Option(help="Clips of bounce, ic-lora and style, and of each guidance scale.")
+    ] = 32,
     guidance_sweep: Annotated[str, typer.Option(help="Guidance scales, joined by commas.")] = "1,2,3,5",
     steps: Annotated[
         int | None, typer.Option(help="Of pipelines with guidance; the model's own if not given.")

@@ -10,7 +10,7 @@ from ltx_pocket.evaluate.judge import Case, Made, Verdict, judge
 from ltx_pocket.evaluate.makers import Maker, Size, first_frame
 from ltx_pocket.evaluate.sheet import ContactSheet
 from ltx_pocket.evaluate.tally import Share, decibels, tally
-from ltx_pocket.world.detectors import psnr
+from ltx_pocket.world.detectors import is_neon, psnr
 
 IMAGE_TARGET = 25.0
 """Decibels of a clip's first frame against the image that it was to start from."""
@@ -65,3 +65,14 @@ def measure_images(make: Maker, cases: Iterable[Case], sheet: ContactSheet, size
     near = Share(sum(value >= IMAGE_TARGET for value in ratios), len(ratios))
     first = {**decibels(ratios, IMAGE_TARGET), "reached": near.to_dict()}
     return {"first_frame": first, **series.summary()}
+
+
+def measure_style(make: Maker, cases: Iterable[Case], sheet: ContactSheet) -> dict[str, Any]:
+    """The same as for prompts, and how many clips show neon things, of those that have a colour."""
+    series = Series(make, sheet)
+    found: list[bool] = []
+    for case in cases:
+        made = series.add(case)
+        neon = is_neon(made.frames / np.float32(255), made.frame_rate)
+        found += [] if neon is None else [neon]
+    return {"neon": Share(sum(found), len(found)).to_dict(), **series.summary()}

@@ -11,14 +11,15 @@ from typing import Any, Protocol, TypeVar
 
 from ltx_core import ConfigError
 from ltx_core.device import backend, resolve_dtype
-from ltx_pipelines import TextToVideoConfig, TextToVideoPipeline
+from ltx_pipelines import DistilledConfig, DistilledPipeline, TextToVideoConfig, TextToVideoPipeline
 
 from ltx_pocket.evaluate.autoencoders import measure_autoencoders
+from ltx_pocket.evaluate.following import Follower, measure_following, untold
 from ltx_pocket.evaluate.judge import Case, unseen
 from ltx_pocket.evaluate.makers import Generator, Maker, PipelineName, Size, make_maker
-from ltx_pocket.evaluate.parts import measure_images, measure_prompts
+from ltx_pocket.evaluate.parts import measure_images, measure_prompts, measure_style
 from ltx_pocket.evaluate.sheet import ContactSheet
-from ltx_pocket.model import open_models
+from ltx_pocket.model import create_ic_lora_pipeline, open_models, style_lora
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ class Part(StrEnum):
     vae = "vae"
     guidance = "guidance"
     image = "image"
+    ic_lora = "ic-lora"
+    style = "style"
 
 
 class Track(Protocol):
@@ -96,6 +99,8 @@ def measure(settings: Settings, track: Track) -> dict[str, Any]:
         Part.vae: _vae,
         Part.guidance: _guidance,
         Part.image: _images,
+        Part.ic_lora: _references,
+        Part.style: _style,
     }
     settings.out.mkdir(parents=True, exist_ok=True)
     for part in settings.parts:
@@ -157,4 +162,29 @@ def _images(settings: Settings, track: Track) -> dict[str, Any]:
     for name, make in _makers(settings):
         sheet = ContactSheet(settings.out / f"image-{name}.png")
         found[name] = measure_images(make, track(chosen, f"image, {name}"), sheet, settings.size)
+    return found
+
+
+def _references(settings: Settings, track: Track) -> dict[str, Any]:
+    """With the in-context LoRA, and the same prompts without a reference."""
+    chosen = list(islice(map(untold, unseen(settings.seed)), settings.few))
+    pipeline = create_ic_lora_pipeline(settings.weights, dtype=settings.dtype)
+    plain = make_maker(PipelineName.distilled, settings.size, settings.weights, settings.dtype)
+    makers = {"with reference": Follower(pipeline, settings.size), "without": plain}
+    found = {}
+    for name, make in makers.items():
+        sheet = ContactSheet(settings.out / f"ic-lora-{name.replace(' ', '-')}.png")
+        found[name] = measure_following(make, track(chosen, f"ic-lora, {name}"), sheet)
+    return found
+
+
+def _style(settings: Settings, track: Track) -> dict[str, Any]:
+    """With the style's LoRA and without."""
+    chosen = list(islice(unseen(settings.seed), settings.few))
+    found = {}
+    for name, loras in {"with the LoRA": [style_lora(settings.weights)], "without": []}.items():
+        models = open_models(settings.weights, distilled=True, loras=loras, dtype=settings.dtype)
+        make = Generator(DistilledPipeline(models), DistilledConfig, settings.size, {})
+        sheet = ContactSheet(settings.out / f"style-{name.replace(' ', '-')}.png")
+        found[name] = measure_style(make, track(chosen, f"style, {name}"), sheet)
     return found

@@ -17,6 +17,8 @@ TITLES = {
     "vae": "Unseen scenes through the autoencoders",
     "guidance": "Guidance of the undistilled model",
     "image": "On from an image",
+    "ic-lora": "After a reference",
+    "style": "In another style",
 }
 
 
@@ -58,6 +60,13 @@ def clips_table(title: str, columns: Mapping[str, Values]) -> Table:
             table.add_row("  the worst", *(marked(ratio["worst"], target) for ratio in ratios))
             for name in ratios[0].get("backgrounds", ()):
                 table.add_row(f"  on {name}", *(f"{ratio['backgrounds'][name]:.1f}" for ratio in ratios))
+    if all("distance" in series for series in several):
+        for kind in ("mean", "median"):
+            ways = [series["distance"][kind] for series in several]
+            shown = ("-" if way is None else f"{100 * way:.1f}" for way in ways)
+            table.add_row(f"{kind} distance, %", *shown)
+    if all("neon" in series for series in several):
+        table.add_row("neon", *(percent(series["neon"]) for series in several))
     table.add_row("clips", *(str(series["clips"]) for series in several))
     table.add_row("seconds a clip", *(f"{series['seconds_per_clip']:g}" for series in several))
     return table

@@ -176,7 +176,7 @@ def main() -> None:
     trainer = Trainer(adapters, make_loss(adapters, network), ema_decay=0.995, fused=args.fused)
     log.event(parameters=trainer.parameters)
     endless = batches(workshop, references, pairs, tables, network)
-    run(trainer, endless, workshop.clock, log, learning_rate=args.lr, until=workshop.until)
+    run(trainer, endless, workshop.clock, log, learning_rate=args.lr, until=workshop.until())
     trainer.install(ema=True)
     metadata = {"reference_downscale_factor": str(args.downscale)}
     workshop.save("ic_lora.safetensors", adapters, **metadata)

@@ -61,10 +61,9 @@ class Workshop:
         rng = np.random.default_rng([args.seed, 3])
         return Workshop(args, clock, Log(args.out, clock), rng, encoders, captions)
 
-    @property
     def until(self) -> float:
-        """Fraction of the time after which there are no more steps."""
-        return max(0.6, 1 - RESERVE / max(self.clock.seconds, 1e-6))
+        """Fraction of the time after which there are no more steps; there are some in any case."""
+        return max(self.clock.fraction + 0.2, 1 - RESERVE / max(self.clock.seconds, 1e-6))
 
     def network(self) -> Diffusion:
         """The model, with the distilled LoRA in it if there is one."""

@@ -6,9 +6,9 @@
         --video-vae runs/video_vae/video_vae.safetensors --audio-vae runs/audio_vae/audio_vae.safetensors
 
 Every scene is there in both styles, and the two differ by a known way in the latents. So the loss need not
-be that of a rectified flow, whose target is mostly noise, and whose means would undo what the distillation has
-made sharp: the model without the LoRA says where it goes from the noisy solid scene, and with the LoRA it is
-to go there from the noisy neon scene, with the same noise, plus the way between the two. The sound stays.
+be that of a rectified flow, whose target is mostly noise, and whose means would undo what the distillation
+has made sharp: the model without the LoRA says where it goes from the noisy solid scene, and with the LoRA it
+is to go there from the noisy neon scene, with the same noise, plus the way between the two. The sound stays.
 With `--distilled` the LoRA is trained on top of that one, mostly at the noise levels of its schedule.
 Writes `style.safetensors` (official LoRA format, bfloat16), `log.jsonl` and samples.
 """
@@ -102,7 +102,7 @@ def main() -> None:
     trainer = Trainer(adapters, make_loss(adapters, network), ema_decay=0.995, fused=args.fused)
     log.event(parameters=trainer.parameters)
     endless = batches(workshop, pairs, tables, teacher)
-    run(trainer, endless, workshop.clock, log, learning_rate=args.lr, until=workshop.until)
+    run(trainer, endless, workshop.clock, log, learning_rate=args.lr, until=workshop.until())
     trainer.install(ema=True)
     workshop.save("style.safetensors", adapters)
 

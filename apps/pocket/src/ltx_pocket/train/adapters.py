@@ -1,5 +1,6 @@
-"""A LoRA in training: factors for every linear layer of a transformer."""
+"""A LoRA in training: factors for the linear layers of a transformer."""
 
+from collections.abc import Callable
 from typing import cast
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
@@ -18,18 +19,26 @@ def _unstacked_vjp(_x: mx.array, cotangents: tuple[mx.array, ...], _: tuple[mx.a
     return mx.stack(list(cotangents))
 
 
+def everywhere(_: str) -> bool:
+    """Every layer."""
+    return True
+
+
 class Adapters(nn.Module):
-    """Factors of a LoRA for every linear layer of a transformer, those of equal size in one array.
+    """Factors of a LoRA for linear layers of a transformer, those of equal size in one array.
+
+    Args:
+        wanted: which layers, by their names.
 
     Attributes:
         a, b: for each size (n, rank, in) and (n, out, rank); the change of a weight is b @ a.
     """
 
-    def __init__(self, transformer: nn.Module, rank: int) -> None:
+    def __init__(self, transformer: nn.Module, rank: int, wanted: Callable[[str], bool] = everywhere) -> None:
         super().__init__()
         self._layers: dict[tuple[int, ...], dict[str, nn.Linear]] = {}
         for name, module in transformer.named_modules():
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and wanted(name):
                 self._layers.setdefault(module.weight.shape, {})[name] = module
         self.a, self.b, self._base = [], [], []
         for (out, width), layers in self._layers.items():

@@ -33,7 +33,7 @@ from ltx_pocket.train.data import held_out
 from ltx_pocket.train.diffusion import Diffusion, Tables, of_tokens
 from ltx_pocket.train.distill import make_loss
 from ltx_pocket.train.latents import Bucket, Encoders
-from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments
+from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of_pictures
 from ltx_pocket.train.pairs import Pairs, encode_view, fill_pairs
 from ltx_pocket.train.samples import write_grid
 from ltx_pocket.train.sampling import State, denoise, stepper
@@ -154,7 +154,7 @@ def batches(
 
 
 def main() -> None:
-    parser = lora_arguments(__doc__, minutes=2, rank=2)
+    parser = lora_arguments(__doc__, minutes=2, rank=4)
     parser.add_argument("--downscale", type=int, default=1, help="clip size / reference size")
     args = parser.parse_args()
     workshop, references = Workshop.open(args), References(args.downscale)
@@ -172,7 +172,7 @@ def main() -> None:
     )
     log.event(scenes=sum(len(own.video) for own in pairs))
     tables = [references.tables(network, encoders, own.bucket) for own in pairs]
-    adapters = Adapters(network.transformer, args.rank)
+    adapters = Adapters(network.transformer, args.rank, of_pictures)
     trainer = Trainer(adapters, make_loss(adapters, network), ema_decay=0.995, fused=args.fused)
     log.event(parameters=trainer.parameters)
     endless = batches(workshop, references, pairs, tables, network)

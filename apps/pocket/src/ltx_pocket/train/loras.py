@@ -39,6 +39,12 @@ def lora_arguments(description: str | None, *, minutes: float, rank: int) -> arg
     return parser
 
 
+def of_pictures(name: str) -> bool:
+    """Whether a layer of the transformer is the pictures' own: what it does to the sound, the sound hears."""
+    block = name.split(".")
+    return name in ("patchify_proj", "proj_out") or (len(block) > 2 and block[2] in ("attn1", "attn2", "ff"))
+
+
 @dataclass(frozen=True)
 class Workshop:
     """What a training starts with."""

@@ -26,7 +26,7 @@ from ltx_pocket.train.common import Trainer, run
 from ltx_pocket.train.diffusion import Diffusion, Stream, Tables
 from ltx_pocket.train.distill import make_loss
 from ltx_pocket.train.latents import Bucket
-from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, plain_tables
+from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of_pictures, plain_tables
 from ltx_pocket.train.pairs import Pairs, fill_pairs
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, noised, stepper
@@ -98,7 +98,7 @@ def main() -> None:
     )
     log.event(scenes=sum(len(own.video) for own in pairs))
     tables = [plain_tables(network, encoders, own) for own in pairs]
-    adapters = Adapters(network.transformer, args.rank)
+    adapters = Adapters(network.transformer, args.rank, of_pictures)
     trainer = Trainer(adapters, make_loss(adapters, network), ema_decay=0.995, fused=args.fused)
     log.event(parameters=trainer.parameters)
     endless = batches(workshop, pairs, tables, teacher)

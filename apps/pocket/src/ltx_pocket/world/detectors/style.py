@@ -7,7 +7,7 @@ from ltx_pocket.world.detectors.regions import find_background, find_things, for
 FRAMES = 5
 COLOURLESS = 0.2
 """Of things whose strongest colour is less, such as white ones, the style cannot be told."""
-PALE = 0.7
+PALE = 0.8
 """Part of its strongest colour that a neon thing has in its middle, at most; a solid one has nearly all."""
 
 

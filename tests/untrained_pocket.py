@@ -17,8 +17,8 @@ from ltx_pocket.configs_text import gemma_config, transformer_section
 from ltx_pocket.pack import Parts, pack
 from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.adapters import Adapters
-from ltx_pocket.train.common import save_checkpoint, write_checkpoint
 from ltx_pocket.train.diffusion import Diffusion
+from ltx_pocket.train.files import save_checkpoint, write_checkpoint
 from ltx_pocket.train.weights import fingerprint, save_diffusion
 from mlx.utils import tree_flatten
 

@@ -29,9 +29,10 @@ from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_sectio
 from ltx_pocket.pack import Parts, pack, write_distilled
 from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.batches import Data, draw_sigmas, flattened
-from ltx_pocket.train.common import Trainer, save_checkpoint, write_checkpoint
 from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
+from ltx_pocket.train.files import save_checkpoint, write_checkpoint
 from ltx_pocket.train.latents import CAPTION_TOKENS, Bucket, Captions, Encoders, Pool
+from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.train.transformer import Negative, make_loss
 from ltx_pocket.train.weights import load_diffusion, load_state, save_diffusion, save_state
 from ltx_pocket.world import caption, known_words, sample_scene

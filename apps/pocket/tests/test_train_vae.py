@@ -17,21 +17,18 @@ from ltx_models.vocoder.antialias import Activation1d
 from ltx_pocket import configs
 from ltx_pocket.train import audio_vae, upscalers, video_vae, vocoder
 from ltx_pocket.train.activations import TrainedActivation, set_activations
-from ltx_pocket.train.common import (
-    Clock,
-    Log,
-    Trainer,
+from ltx_pocket.train.common import Clock, Log, run, warm_cosine
+from ltx_pocket.train.data import Scenes, batches, clips, held_out
+from ltx_pocket.train.files import (
     flat,
     load_tensors,
     official_tensors,
-    run,
     save_checkpoint,
     save_tensors,
-    warm_cosine,
     write_checkpoint,
 )
-from ltx_pocket.train.data import Scenes, batches, clips, held_out
 from ltx_pocket.train.filters import fourier_basis, kaiser_sinc_filter, set_buffers
+from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.train.windows import set_convolutions
 from ltx_pocket.world import HELD_OUT_SEED
 from mlx.utils import tree_map
@@ -320,7 +317,7 @@ def test_upscaler_learns_and_is_saved(axis: str, tmp_path: Path) -> None:
 
 
 def test_shards_stay_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ltx_pocket.train.common.FILE_BYTES", 1000)
+    monkeypatch.setattr("ltx_pocket.train.files.FILE_BYTES", 1000)
     tensors = {f"t{i}": mx.full((50 * (i + 1),), i) for i in range(6)}
     save_tensors(tmp_path, "x", tensors)
     paths = save_tensors(tmp_path, "x", dict(itertools.islice(tensors.items(), 5)), {"a": "b"})

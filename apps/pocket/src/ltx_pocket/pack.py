@@ -34,7 +34,7 @@ from ltx_pocket.files import (
     TEMPORAL_UPSCALER,
     WEIGHTS,
 )
-from ltx_pocket.train.common import official_tensors, write_checkpoint
+from ltx_pocket.train.files import official_tensors, write_checkpoint
 from ltx_pocket.train.weights import GEMMA, fingerprint
 
 BUDGET = 24_000_000

@@ -17,9 +17,11 @@ from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioProcessor, Aud
 from mlx.utils import tree_map
 
 from ltx_pocket import configs
-from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, run, save_checkpoint
+from ltx_pocket.train.common import Clock, Log, arguments, run
 from ltx_pocket.train.data import Scenes, batches, held_out, sounds
+from ltx_pocket.train.files import save_checkpoint
 from ltx_pocket.train.samples import write_grid
+from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.world import SOUNDS, SceneBatch
 
 DECIBELS = 8.686

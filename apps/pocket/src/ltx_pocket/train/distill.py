@@ -22,11 +22,12 @@ from ltx_pipelines.defaults import NEGATIVE_PROMPT
 
 from ltx_pocket.configs_text import MAX_LENGTH
 from ltx_pocket.train.adapters import Adapters
-from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
+from ltx_pocket.train.common import Clock, Log, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import Bucket, Captions, Encoders, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import Step, denoise, stepper
+from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.walks import Course, Source
 from ltx_pocket.train.weights import fingerprint, load_diffusion
 

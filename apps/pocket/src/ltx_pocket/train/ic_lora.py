@@ -28,7 +28,7 @@ from ltx_models.video_vae import VideoDecoder
 
 from ltx_pocket.train.adapters import Adapters
 from ltx_pocket.train.batches import GRID, levels
-from ltx_pocket.train.common import Trainer, run
+from ltx_pocket.train.common import run
 from ltx_pocket.train.data import held_out
 from ltx_pocket.train.diffusion import Diffusion, Tables, of_tokens
 from ltx_pocket.train.distill import make_loss
@@ -37,6 +37,7 @@ from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of
 from ltx_pocket.train.pairs import Pairs, encode_view, fill_pairs
 from ltx_pocket.train.samples import write_grid
 from ltx_pocket.train.sampling import State, denoise, stepper
+from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.world import SHAPES, SIZES, Scene, pack, sample_scene, silhouettes
 from ltx_pocket.world.captions import caption_with_parts
 from ltx_pocket.world.vocabulary import ROUND_SHAPES

@@ -22,7 +22,7 @@ from ltx_core.schedulers import DISTILLED_SIGMA_VALUES, LTX2Scheduler
 
 from ltx_pocket.train.adapters import Adapters
 from ltx_pocket.train.batches import GRID, IMAGE, levels
-from ltx_pocket.train.common import Trainer, run
+from ltx_pocket.train.common import run
 from ltx_pocket.train.diffusion import Diffusion, Stream, Tables
 from ltx_pocket.train.distill import make_loss
 from ltx_pocket.train.latents import Bucket
@@ -30,6 +30,7 @@ from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of
 from ltx_pocket.train.pairs import Pairs, fill_pairs
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, noised, stepper
+from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.world import Scene, caption, pack, render, sample_scene
 
 BUCKETS = {

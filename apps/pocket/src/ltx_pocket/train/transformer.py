@@ -24,11 +24,12 @@ from mlx.utils import tree_map
 
 from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_section
 from ltx_pocket.train.batches import Batch, Data, flattened
-from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, warm_cosine
+from ltx_pocket.train.common import Clock, Log, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
+from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, save_state
 from ltx_pocket.world import HELD_OUT_SEED
 

@@ -24,19 +24,11 @@ from ltx_models.video_vae import VideoDecoder, VideoEncoder
 from mlx.utils import tree_map
 
 from ltx_pocket import configs
-from ltx_pocket.train.common import (
-    Clock,
-    Log,
-    Loss,
-    Metrics,
-    Trainer,
-    arguments,
-    official_tensors,
-    run,
-    write_checkpoint,
-)
+from ltx_pocket.train.common import Clock, Log, arguments, run
 from ltx_pocket.train.data import Scenes, batches, clips, held_out
+from ltx_pocket.train.files import official_tensors, write_checkpoint
 from ltx_pocket.train.samples import psnr, write_grid
+from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.world import SceneBatch
 
 NAMING = KeyMap({"": ""})

@@ -20,9 +20,11 @@ from ltx_models.video_vae import VideoDecoder, VideoEncoder, VideoVAEConfig
 from mlx.utils import tree_map
 
 from ltx_pocket import configs
-from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, run, save_checkpoint
+from ltx_pocket.train.common import Clock, Log, arguments, run
 from ltx_pocket.train.data import ClipPool, Scenes, batches, clips, held_out
+from ltx_pocket.train.files import save_checkpoint
 from ltx_pocket.train.samples import psnr, write_grid
+from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.world import BACKGROUNDS
 
 FRAME_RATES = (8.0, 12.0, 16.0, 16.0, 16.0, 24.0)

@@ -21,10 +21,12 @@ from mlx.utils import tree_map
 from ltx_pocket import configs
 from ltx_pocket.train.activations import set_activations
 from ltx_pocket.train.audio_vae import DECIBELS, frames_of, mel_of
-from ltx_pocket.train.common import Clock, Log, Loss, Metrics, Trainer, arguments, run, save_checkpoint
+from ltx_pocket.train.common import Clock, Log, arguments, run
 from ltx_pocket.train.data import Scenes, batches, held_out, sounds
+from ltx_pocket.train.files import save_checkpoint
 from ltx_pocket.train.filters import fourier_basis, set_buffers
 from ltx_pocket.train.samples import write_wav
+from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.windows import set_convolutions
 from ltx_pocket.world import SOUNDS
 from ltx_pocket.world.detectors import listen

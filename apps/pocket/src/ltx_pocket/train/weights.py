@@ -12,15 +12,9 @@ from ltx_models.text_encoder import GemmaConfig
 from ltx_models.transformer import LTXModel
 from mlx.utils import tree_map, tree_map_with_path
 
-from ltx_pocket.train.common import (
-    Trainer,
-    flat,
-    load_tensors,
-    official_tensors,
-    save_tensors,
-    write_checkpoint,
-)
 from ltx_pocket.train.diffusion import Diffusion
+from ltx_pocket.train.files import flat, load_tensors, official_tensors, save_tensors, write_checkpoint
+from ltx_pocket.train.trainer import Trainer
 
 GEMMA = "text_encoder.model."
 """In front of the text encoder's tensors, which have a file of their own in the shipped model."""

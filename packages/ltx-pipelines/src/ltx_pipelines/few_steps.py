@@ -1,13 +1,12 @@
 """What the pipelines on distilled models share: schedule, plan, and the first stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import mlx.core as mx
-from ltx_core import DISTILLED_SIGMA_VALUES, SimpleDenoiser
+from ltx_core import DISTILLED_SIGMA_VALUES
 from ltx_core.conditioning import ConditioningItem
-from ltx_core.denoisers import Denoiser, Model
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
@@ -25,6 +24,7 @@ from ltx_pipelines.stages import (
     describe_stage,
     pixel_shape,
     refinement_plan,
+    unguided,
 )
 
 
@@ -52,11 +52,6 @@ def stage_1_sigmas(steps: int | None) -> mx.array:
     """The head of the distilled schedule, always ending at 0."""
     head = DISTILLED_SIGMA_VALUES[:-1][:steps]
     return mx.array([*head, 0.0], mx.float32)
-
-
-def unguided(context: PromptContext) -> Callable[[Model], Denoiser]:
-    """What `denoise` makes its denoiser with where there is no guidance."""
-    return lambda model: SimpleDenoiser(model, context.video, context.audio)
 
 
 def first_stage(

@@ -12,12 +12,12 @@ from ltx_pipelines.conditioning import check_sides
 from ltx_pipelines.config import GuidedConfig, check_steps
 from ltx_pipelines.distillation import require_distilled
 from ltx_pipelines.events import OnStep
-from ltx_pipelines.few_steps import stage_1_sigmas, unguided
+from ltx_pipelines.few_steps import stage_1_sigmas
 from ltx_pipelines.guided import check_guidance, guided, guided_plan, guided_sigmas
 from ltx_pipelines.media_input import VideoInput
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import encode_prompts
-from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, denoise, describe_stage
+from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, denoise, describe_stage, unguided
 
 
 @dataclass(frozen=True, kw_only=True)

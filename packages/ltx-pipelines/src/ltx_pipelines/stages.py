@@ -164,6 +164,11 @@ def upsample(models: "ModelSource", latent: mx.array, on_step: OnStep) -> mx.arr
     return video
 
 
+def unguided(context: PromptContext) -> Callable[[Model], Denoiser]:
+    """What `denoise` makes its denoiser with where there is no guidance."""
+    return lambda model: SimpleDenoiser(model, context.video, context.audio)
+
+
 def refine(
     models: "ModelSource",
     latents: Latents,
@@ -196,7 +201,7 @@ def refine(
         stage="stage 2",
         shape=shape,
         sigmas=sigmas,
-        make_denoiser=lambda model: SimpleDenoiser(model, context.video, context.audio),
+        make_denoiser=unguided(context),
         noise=noise,
         on_step=on_step,
         video=ModalitySpec(items, upsampled, level),

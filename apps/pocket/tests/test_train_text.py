@@ -31,7 +31,8 @@ from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.batches import Data, draw_sigmas, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
 from ltx_pocket.train.files import save_checkpoint, write_checkpoint
-from ltx_pocket.train.latents import CAPTION_TOKENS, Bucket, Captions, Encoders, Pool
+from ltx_pocket.train.latents import BUCKETS, CAPTION_TOKENS, Bucket, Captions, Encoders, Pool
+from ltx_pocket.train.scenes import collect
 from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.train.transformer import Negative, make_loss
 from ltx_pocket.train.weights import load_diffusion, load_state, save_diffusion, save_state
@@ -209,6 +210,32 @@ def stage(name: str, folder: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", f"ltx_pocket.train.{name}", "--size", "tiny", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_scenes_of_another_process_join_the_pools(
+    files: Path, encoders: Encoders, captions: Captions, tmp_path: Path
+) -> None:
+    stage(
+        *("scenes", tmp_path, "--out", "more", "--minutes", "0.02", "--scenes", "6"),
+        *("--video-vae", str(files / "video_vae.safetensors")),
+        *("--audio-vae", str(files / "audio_vae.safetensors")),
+        *("--tokenizer", str(files / "gemma")),
+    )
+    rng = np.random.default_rng(0)
+    pools = [Pool(replace(bucket, scenes=1), encoders, captions, rng) for bucket in BUCKETS["tiny"]]
+    written = len(list((tmp_path / "more").glob("*.safetensors")))
+    assert written >= 1
+    added = collect(tmp_path / "more", pools)
+    assert added >= written
+    assert sum(pool.scenes for pool in pools) == added + len(pools)
+    assert not list((tmp_path / "more").glob("*.safetensors"))
+    largest = max(pools, key=lambda pool: pool.scenes)
+    assert (
+        len(largest.video) == len(largest.audio) == len(largest.ids) == len(largest.lengths) == largest.scenes
+    )
+    video, _, ids, lengths = largest.draw(rng, 50)
+    assert len(video) == 50
+    assert (np.count_nonzero(ids, axis=1) == lengths).all()
 
 
 def test_from_training_to_a_clip(files: Path, tmp_path: Path) -> None:

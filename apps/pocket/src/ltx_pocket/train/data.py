@@ -46,12 +46,13 @@ def batches(scenes: Sequence[Scene], size: int) -> list[SceneBatch]:
 
 @cache
 def _renderer(height: int, width: int, num_frames: int) -> Callable[..., mx.array]:
-    @compiled
     def draw(frame_rate: mx.array, *batch: mx.array) -> mx.array:
         frames = render(SceneBatch(*batch), height, width, num_frames, cast(float, frame_rate))
         return 2 * frames.transpose(0, 4, 1, 2, 3) - 1
 
-    return draw
+    # The ratio of the sides is a constant of the kernels. For each ratio CUDA would compile them anew,
+    # 80 seconds; other clips than square ones are too few for that.
+    return compiled(draw) if height == width else draw
 
 
 def clips(batch: SceneBatch, height: int, width: int, num_frames: int, frame_rate: float) -> mx.array:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import mlx.core as mx
 import numpy as np
@@ -218,6 +219,24 @@ class Pool:
         self.clip_tokens = tools.num_tokens
         self.frame_tokens = tools.target_shape.height * tools.target_shape.width
         self.image_tokens = self.video.shape[1] - self.clip_tokens
+
+    def save(self, path: Path) -> None:
+        """Write the scenes, for `extend`. The file appears when it is complete."""
+        tensors = {"video": self.video, "audio": self.audio}
+        tensors |= {"ids": mx.array(self.ids), "lengths": mx.array(self.lengths)}
+        beside = path.with_suffix(".partial.safetensors")
+        mx.save_safetensors(str(beside), tensors)
+        beside.rename(path)
+
+    def extend(self, path: Path) -> None:
+        """Take over the scenes that another pool of the same bucket has written."""
+        more = cast(dict[str, mx.array], mx.load(str(path)))
+        self.video = mx.concatenate([self.video, more["video"]])
+        self.audio = mx.concatenate([self.audio, more["audio"]])
+        mx.eval(self.video, self.audio)
+        self.ids = np.concatenate([self.ids, np.array(more["ids"])])
+        self.lengths = np.concatenate([self.lengths, np.array(more["lengths"])])
+        self.scenes = len(self.video)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
         """`size` scenes at random: video, audio, ids, lengths."""

@@ -29,13 +29,14 @@ from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_t
 from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
+from ltx_pocket.train.scenes import collect
 from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, save_state
 from ltx_pocket.world import HELD_OUT_SEED
 
 AUDIO_WEIGHT = 0.5
-MEASURED = (50, 100)
-"""Steps between which the time of a step is measured."""
+MEASURED = (60, 100)
+"""Steps between which the time of a step is measured: the first ones make plans for their sizes."""
 RESERVE = 30.0
 """Seconds at the end for files and samples."""
 
@@ -127,6 +128,7 @@ def main() -> None:
         "--step-ms", type=float, default=80, help="smaller batches, if a step takes longer than this"
     )
     parser.add_argument("--encode-seconds", type=float, default=75, help="time for encoding scenes")
+    parser.add_argument("--scenes", type=Path, help="folder where `scenes` writes more of them")
     parser.add_argument("--start", type=float, help="fraction of the schedule to go on from, if not the last")
     parser.add_argument("--to", type=float, default=1.0, help="fraction of the schedule where to stop")
     parser.add_argument("--moments", action="store_true", help="save the optimiser's moments")
@@ -193,12 +195,14 @@ def main() -> None:
         since = trainer.steps - first_step
         if since and since % 200 == 0:
             data.negative = negative.contexts()
-        # The first steps make plans for their sizes; those after them show what a step costs.
-        if since in MEASURED:
+            if args.scenes and (added := collect(args.scenes, pools)):
+                log.event(added=added, scenes=sum(pool.scenes for pool in pools))
+        if MEASURED[0] <= since <= MEASURED[1]:
             mx.eval(trainer.state)
             timed.append(clock.elapsed)
-            if since == MEASURED[-1]:
-                data.fit(args.step_ms, 1000 * (timed[1] - timed[0]) / (MEASURED[1] - MEASURED[0]))
+            if since == MEASURED[1]:
+                # The median: a size that comes for the first time takes seconds.
+                data.fit(args.step_ms, 1000 * float(np.median(np.diff(timed))))
                 log.event(tokens=data.tokens, clips=data.largest)
         if math.floor(6 * clock.fraction) > checked:
             checked = math.floor(6 * clock.fraction)

@@ -90,8 +90,8 @@ def open_models(
     missing = [name for name in wanted if not (folder / name).exists()]
     if missing:
         raise LoaderError(
-            f"the pocket model is incomplete: {', '.join(missing)} missing in {folder}; its "
-            "training is not finished in this version: use the weights of LTX-2 (--checkpoint and --gemma)"
+            f"the pocket model is incomplete: {', '.join(missing)} missing in {folder}; "
+            "install ltx-pocket again, or give the weights of LTX-2 (--checkpoint and --gemma)"
         )
     own = [distilled_lora(folder)] if distilled else []
     return CheckpointModels(

@@ -21,7 +21,7 @@ from typing import Any
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 from ltx_loaders import Checkpoint, LoaderError, Lora, SafetensorsHeader, fuse_loras
-from ltx_loaders.checkpoint import read_config, read_tensors
+from ltx_loaders.sources import read_config, read_tensors
 
 from ltx_pocket.configs import scheduler
 from ltx_pocket.files import (

@@ -1,8 +1,8 @@
-"""An official checkpoint file: what is in it, and its networks, built from its own config."""
+"""A checkpoint: what is in it, and its networks, built from its own config."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +13,9 @@ from ltx_core.errors import ConfigError
 from ltx_loaders.components import COMPONENTS, GROUPS
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
+from ltx_loaders.sources import SourceFile, read_config
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import load_weights
-
-
-def read_tensors(header: SafetensorsHeader) -> dict[str, mx.array]:
-    """All tensors of a file as lazy arrays: each is read from disk when it is first computed with."""
-    try:
-        tensors = mx.load(str(header.path))
-    except (RuntimeError, ValueError) as error:
-        raise LoaderError(f"{header.path} cannot be loaded: {error}") from None
-    if not isinstance(tensors, dict):
-        raise LoaderError(f"{header.path} holds one array, not named tensors; it is no checkpoint")
-    return tensors
-
-
-def read_config(header: SafetensorsHeader) -> dict[str, Any]:
-    """The JSON object in the metadata entry `config`.
-
-    Raises:
-        LoaderError: there is none: the file is not one of the official LTX-2 releases.
-    """
-    text = header.metadata.get("config")
-    if text is None:
-        raise LoaderError(
-            f"{header.path} is a safetensors file without the metadata entry 'config', so it is not an LTX-2 "
-            "checkpoint (files of other models and re-saved files lack it); use the official file"
-        )
-    try:
-        config = json.loads(text)
-    except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise LoaderError(f"{header.path} is damaged: its metadata entry 'config' is not a JSON object")
-    return config
 
 
 @dataclass(frozen=True)
@@ -62,15 +31,19 @@ class Group:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single-file checkpoint in the official layout. Opening it reads its header only.
+    """The weights of a model, in one file or several. Opening it reads headers only.
 
     Attributes:
-        header: tensor names, dtypes, shapes and raw metadata.
-        config: the embedded config; one section for each component.
+        path: the file or folder that was opened.
+        files: the safetensors files that it consists of.
+        config: one section for each component, as the official files embed it.
+        metadata: the files' other metadata.
     """
 
-    header: SafetensorsHeader
+    path: Path
+    files: tuple[SourceFile, ...]
     config: Mapping[str, Any]
+    metadata: Mapping[str, str]
 
     @staticmethod
     def open(path: str | Path) -> "Checkpoint":
@@ -80,16 +53,26 @@ class Checkpoint:
             LoaderError: missing, truncated, foreign, or without the embedded config.
         """
         header = SafetensorsHeader.read(path)
-        return Checkpoint(header, read_config(header))
+        return Checkpoint(header.path, (SourceFile.official(header),), read_config(header), header.metadata)
 
-    @property
-    def path(self) -> Path:
-        return self.header.path
+    @cached_property
+    def header(self) -> SafetensorsHeader:
+        """Everything but the data, as one header: official names, whatever the files call their tensors."""
+        return SafetensorsHeader(self.path, dict(self.tensor_infos()), dict(self.metadata))
+
+    def tensor_infos(self) -> Mapping[str, TensorInfo]:
+        """Dtype, shape and size of every tensor as it is stored, by official names."""
+        return {name: info for file in self.files for name, info in file.infos().items()}
+
+    def tensors(self) -> Mapping[str, mx.array]:
+        """Every tensor by its official name, in the official layout, to be read when it is first computed
+        with. Each call gives new arrays: kept, they would hold all that was ever read in memory."""
+        return {name: tensor for file in self.files for name, tensor in file.tensors().items()}
 
     @property
     def model_version(self) -> tuple[int, ...]:
         """Numeric `model_version` of the metadata, e.g. (2, 3, 0); () if there is none."""
-        return parse_version(self.header.metadata.get("model_version"))
+        return parse_version(self.metadata.get("model_version"))
 
     @property
     def generation(self) -> str:
@@ -146,8 +129,7 @@ class Checkpoint:
             module = entry.create(section, **options)
         except ConfigError as error:
             raise ConfigError(f"{self.path}, config section {entry.section!r}: {error}") from None
-        # Read anew for each network: kept, the arrays would hold every tensor ever computed with in memory.
-        load_weights(module, read_tensors(self.header), entry.keys, entry.dtype or dtype, str(self.path))
+        load_weights(module, self.tensors(), entry.keys, entry.dtype or dtype, str(self.path))
         return module
 
     def groups(self) -> list[Group]:

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ltx_loaders.errors import LoaderError
 
@@ -23,14 +23,22 @@ ITEM_SIZES = {
 # The format's own limit.
 MAX_HEADER_BYTES = 100_000_000
 
+# MLX counts the elements along an axis in 32 bits.
+MAX_SIDE = 2**31
+
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What the header says of one tensor: dtype by its safetensors name, shape, and size in bytes."""
+    """What the header says of one tensor: dtype by its safetensors name, shape, size and place in bytes.
+
+    Attributes:
+        start: where its data begins, counted from the beginning of the file.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     nbytes: int
+    start: int = 0
 
     @property
     def size(self) -> int:
@@ -81,23 +89,14 @@ class SafetensorsHeader:
         metadata = header.pop("__metadata__", None) or {}
         if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
             raise LoaderError(f"{path} is damaged: the metadata of its header is not a map of strings")
-        tensors, end = {}, 0
-        for name, entry in header.items():
-            info, stop = _tensor(path, name, entry)
-            tensors[name] = info
-            end = max(end, stop)
-        data = size - 8 - length
-        if end > data:
-            raise LoaderError(
-                f"{path} is truncated: its tensors need {end} bytes, {data} are there; "
-                "the download was cut off, resume or repeat it"
-            )
+        tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in header.items()}
+        _check_places(path, tensors, size)
         return SafetensorsHeader(path, tensors, metadata)
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(raw)
+        header = json.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise LoaderError(
             f"{path} is not a safetensors file: its header is not JSON; check the path"
@@ -109,8 +108,8 @@ def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     return header
 
 
-def _tensor(path: Path, name: str, entry: object) -> tuple[TensorInfo, int]:
-    """One entry of the header, and the offset where its data ends."""
+def _tensor(path: Path, name: str, entry: object, data: int) -> TensorInfo:
+    """One entry of the header of a file whose data begins at `data`."""
 
     def damaged(why: str) -> LoaderError:
         return LoaderError(f"{path} is damaged: the header entry of tensor {name!r} {why}; download it again")
@@ -120,13 +119,30 @@ def _tensor(path: Path, name: str, entry: object) -> tuple[TensorInfo, int]:
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
         raise damaged(f"has dtype {dtype!r}; known are {', '.join(sorted(ITEM_SIZES))}")
-    if shape is None or offsets is None or not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
+    if not _sizes(shape, MAX_SIDE) or not _sizes(offsets, 2**62) or len(offsets) != 2:
         raise damaged("has no valid shape and data_offsets")
     nbytes = prod(shape) * ITEM_SIZES[dtype]
     if offsets[1] - offsets[0] != nbytes:
         raise damaged(f"gives {offsets[1] - offsets[0]} bytes to {nbytes} bytes of data")
-    return TensorInfo(dtype, tuple(shape), nbytes), offsets[1]
+    return TensorInfo(dtype, tuple(shape), nbytes, data + offsets[0])
 
 
-def _sizes(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 2**62 for item in value)
+def _sizes(value: Any, limit: int) -> TypeGuard[list[int]]:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < limit for item in value)
+
+
+def _check_places(path: Path, tensors: dict[str, TensorInfo], size: int) -> None:
+    """Tensors lie inside the file, and none of them in another: a small file cannot claim much memory."""
+    last, end = "", 0
+    for name, info in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].nbytes)):
+        if info.start < end and info.nbytes:
+            raise LoaderError(
+                f"{path} is damaged: the data of tensors {last!r} and {name!r} overlap; download it again"
+            )
+        if info.start + info.nbytes > size:
+            raise LoaderError(
+                f"{path} is truncated: tensor {name!r} ends at byte {info.start + info.nbytes}, the file at "
+                f"{size}; the download was cut off, resume or repeat it"
+            )
+        if info.nbytes:
+            last, end = name, info.start + info.nbytes

@@ -8,9 +8,9 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from ltx_loaders.checkpoint import read_tensors
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader
+from ltx_loaders.sources import read_tensors
 
 PREFIX = "diffusion_model."
 SUFFIXES = {".lora_A.weight": "A", ".lora_B.weight": "B"}

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 from ltx_core.errors import ConfigError
 
-from ltx_loaders.checkpoint import read_config, read_tensors
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader
+from ltx_loaders.sources import read_config, read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 from ltx_loaders import Checkpoint
-from ltx_loaders.checkpoint import read_tensors
+from ltx_loaders.sources import read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 from ltx_models.text_encoder import GemmaConfig
 from ltx_models.transformer import LTXModel

@@ -68,8 +68,12 @@ class LTXModel(nn.Module):
         return self["scale_shift_table" if self.config.video else "audio_scale_shift_table"].dtype
 
     def make_cache(self) -> TransformerCache:
-        """An empty cache for one generation: the calls of all its steps and guidance passes."""
-        return TransformerCache()
+        """An empty cache for one generation: the calls of all its steps and guidance passes.
+
+        Where the blocks are not held in memory (something else stands for their list), neither is what
+        belongs to a single block.
+        """
+        return TransformerCache(per_block=isinstance(self.transformer_blocks, list))
 
     def __call__(
         self,

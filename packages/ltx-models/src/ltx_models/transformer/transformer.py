@@ -163,7 +163,7 @@ class BasicAVTransformerBlock(nn.Module):
                 context = modulate(context, scale, shift)
             return self[f"{prefix}attn2"].keys_values(context)
 
-        if cache is None or args.prompt_timestep is not None:
+        if cache is None or not cache.per_block or args.prompt_timestep is not None:
             return compute()
         return cache.get(("text keys and values", stream, block_idx), args.context_key, compute)
 

@@ -1,6 +1,6 @@
 """A checkpoint: what is in it, and its networks, built from its own config."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,10 @@ from ltx_core.errors import ConfigError
 
 from ltx_loaders.components import COMPONENTS, GROUPS
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.folders import open_path
+from ltx_loaders.fp8 import dequantised, is_helper, keep_linears, kept_tensors, restore_scales, scaled_tensors
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
-from ltx_loaders.sources import SourceFile, read_config
+from ltx_loaders.sources import SourceFile
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import load_weights
 
@@ -38,22 +40,46 @@ class Checkpoint:
         files: the safetensors files that it consists of.
         config: one section for each component, as the official files embed it.
         metadata: the files' other metadata.
+        format: what it is, for people.
+        keep_fp8: whether linear layers that are stored in 8-bit floating point stay so in memory.
     """
 
     path: Path
     files: tuple[SourceFile, ...]
     config: Mapping[str, Any]
     metadata: Mapping[str, str]
+    format: str = "single file"
+    keep_fp8: bool = False
 
     @staticmethod
-    def open(path: str | Path) -> "Checkpoint":
-        """Open the checkpoint at `path`.
+    def open(path: str | Path | Sequence[str | Path], *, keep_fp8: bool = False) -> "Checkpoint":
+        """Open a checkpoint in any format.
+
+        Args:
+            path: a file; a folder that holds one checkpoint, in one file, in component files or in diffusers'
+                format; or the files of one checkpoint.
+            keep_fp8: keep linear layers that are stored in 8-bit floating point as they are in the networks
+                that are built, and expand them each time they are used; else they are expanded once.
 
         Raises:
-            LoaderError: missing, truncated, foreign, or without the embedded config.
+            LoaderError: nothing there, several checkpoints to choose from, damaged, foreign or pickle files.
+            ConfigError: a diffusers config that official checkpoints have no word for.
         """
-        header = SafetensorsHeader.read(path)
-        return Checkpoint(header.path, (SourceFile.official(header),), read_config(header), header.metadata)
+        found = open_path(path)
+        opened = Checkpoint(found.path, found.files, found.config, found.metadata, found.format, keep_fp8)
+        _ = opened._scaled  # An unknown 8-bit format is an error of opening, not of building.
+        return opened
+
+    @cached_property
+    def _stored_infos(self) -> dict[str, TensorInfo]:
+        return {name: info for file in self.files for name, info in file.infos().items()}
+
+    @cached_property
+    def _scaled(self) -> dict[str, str | None]:
+        return scaled_tensors(self._stored_infos, self.path)
+
+    def _stored(self) -> dict[str, mx.array]:
+        return {name: tensor for file in self.files for name, tensor in file.tensors().items()}
 
     @cached_property
     def header(self) -> SafetensorsHeader:
@@ -62,12 +88,13 @@ class Checkpoint:
 
     def tensor_infos(self) -> Mapping[str, TensorInfo]:
         """Dtype, shape and size of every tensor as it is stored, by official names."""
-        return {name: info for file in self.files for name, info in file.infos().items()}
+        return {name: info for name, info in self._stored_infos.items() if not is_helper(name)}
 
     def tensors(self) -> Mapping[str, mx.array]:
         """Every tensor by its official name, in the official layout, to be read when it is first computed
-        with. Each call gives new arrays: kept, they would hold all that was ever read in memory."""
-        return {name: tensor for file in self.files for name, tensor in file.tensors().items()}
+        with; those in 8-bit floating point as what they stand for, in float32. Each call gives new arrays:
+        kept, they would hold all that was ever read in memory."""
+        return dequantised(self._stored(), self._scaled)
 
     @property
     def model_version(self) -> tuple[int, ...]:
@@ -129,7 +156,14 @@ class Checkpoint:
             module = entry.create(section, **options)
         except ConfigError as error:
             raise ConfigError(f"{self.path}, config section {entry.section!r}: {error}") from None
-        load_weights(module, self.tensors(), entry.keys, entry.dtype or dtype, str(self.path))
+        dtype = entry.dtype or dtype
+        if not (self.keep_fp8 and self._scaled):
+            load_weights(module, self.tensors(), entry.keys, dtype, str(self.path))
+            return module
+        kept = keep_linears(module, entry.keys, self._scaled)
+        tensors = kept_tensors(self._stored(), self._scaled, kept)
+        load_weights(module, tensors, entry.keys, dtype, str(self.path))
+        restore_scales(module, entry.keys, tensors, kept)
         return module
 
     def groups(self) -> list[Group]:

@@ -1,15 +1,14 @@
 """The text encoder from a Gemma directory as the Hugging Face hub has it."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 from ltx_core.errors import ConfigError
 
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader
-from ltx_loaders.sources import read_tensors
+from ltx_loaders.sources import read_json, read_shards, read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 
 if TYPE_CHECKING:
@@ -49,12 +48,7 @@ def read_gemma_config(path: str | Path) -> "GemmaConfig":
     from ltx_models.text_encoder import GemmaConfig
 
     file = find_gemma_directory(path) / "config.json"
-    try:
-        config: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict):
-        raise LoaderError(f"{file} is damaged: not a JSON object")
+    config = read_json(file)
     try:
         return GemmaConfig.from_config(config)
     except ConfigError as error:
@@ -89,12 +83,4 @@ def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
 def _shards(directory: Path) -> list[Path]:
     """The weight files: those that the index names if there is one, else every model*.safetensors."""
     index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise LoaderError(f"{index} is damaged: no 'weight_map'") from None
-        if all(isinstance(name, str) and Path(name).name == name for name in names):
-            return [directory / name for name in names]
-        raise LoaderError(f"{index} is damaged: its 'weight_map' names files outside its folder")
-    return sorted(directory.glob("model*.safetensors"))
+    return read_shards(index) if index.is_file() else sorted(directory.glob("model*.safetensors"))

@@ -20,6 +20,12 @@ ITEM_SIZES = {
     "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
 
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+PICKLE_ADVICE = (
+    "which can run code when opened and is never read here; convert it to safetensors "
+    "(safetensors.torch.save_file) or get the .safetensors release"
+)
+
 # The format's own limit.
 MAX_HEADER_BYTES = 100_000_000
 
@@ -62,11 +68,8 @@ class SafetensorsHeader:
             LoaderError: the file is missing, truncated, damaged, or no safetensors file.
         """
         path = Path(path)
-        if path.suffix.lower() in {".pt", ".pth", ".bin", ".ckpt", ".pkl"}:
-            raise LoaderError(
-                f"{path} is a pickle file, which can run code when opened and is never read here; "
-                "convert it to safetensors (safetensors.torch.save_file) or get the .safetensors release"
-            )
+        if path.suffix.lower() in PICKLES:
+            raise LoaderError(f"{path} is a pickle file, {PICKLE_ADVICE}")
         try:
             if path.is_dir():
                 raise LoaderError(f"{path} is a directory; give the .safetensors file itself")
@@ -146,3 +149,9 @@ def _check_places(path: Path, tensors: dict[str, TensorInfo], size: int) -> None
             )
         if info.nbytes:
             last, end = name, info.start + info.nbytes
+
+
+def pickles_in(folder: Path) -> str | None:
+    """What to say of a folder whose weights are pickle files; None if it holds none."""
+    names = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
+    return f"{folder} holds pickle files ({', '.join(names[:3])}), {PICKLE_ADVICE}" if names else None

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -43,6 +44,38 @@ def read_config(header: SafetensorsHeader) -> dict[str, Any]:
     return config
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        LoaderError: no such file, or something else in it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LoaderError(f"{path} does not exist; the folder is incomplete, download it again") from None
+    except (OSError, ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise LoaderError(f"{path} is damaged: not a JSON object; download it again")
+    return content
+
+
+def read_shards(index: Path) -> list[Path]:
+    """The weight files that an index (`*.safetensors.index.json`) names.
+
+    Raises:
+        LoaderError: it is damaged, or names files outside its folder.
+    """
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise LoaderError(f"{index} is damaged: no 'weight_map'; download it again")
+    names = list(weight_map.values())
+    if not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise LoaderError(f"{index} is damaged: its 'weight_map' names files outside its folder")
+    return [index.parent / name for name in sorted(set(names))]
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One safetensors file of a checkpoint.
@@ -68,3 +101,22 @@ class SourceFile:
         """The tensors, lazily, by their official names."""
         stored = read_tensors(self.header)
         return {name: stored[key] for name, key in self.names.items()}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a path holds: files, and what they say together.
+
+    Attributes:
+        path: what was opened.
+        format: for people.
+        files: with every tensor once.
+        config: official sections.
+        metadata: the other entries of the files' metadata.
+    """
+
+    path: Path
+    format: str
+    files: tuple[SourceFile, ...]
+    config: Mapping[str, Any]
+    metadata: Mapping[str, str]

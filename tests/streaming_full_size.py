@@ -17,6 +17,7 @@ from pathlib import Path
 
 import ltx_core  # noqa: F401  (BLAS before mlx)
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from ltx_core.types import Modality
 from ltx_loaders import Checkpoint
@@ -97,7 +98,7 @@ def peak() -> float:
 def run(path: Path, dtype: mx.Dtype, tokens: int, text: int) -> None:
     """Build, stream, one forward."""
 
-    def build() -> mx.nn.Module:  # type: ignore[name-defined]
+    def build() -> nn.Module:
         return Checkpoint.open(path).build("transformer", dtype)
 
     print(f"disk: {read_speed(path) / 1e9:.2f} GB/s")

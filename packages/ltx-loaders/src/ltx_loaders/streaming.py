@@ -43,7 +43,7 @@ class StreamedBlocks:
         return self._length
 
     def __iter__(self) -> Iterator[nn.Module]:
-        """The blocks with their weights. Each is let go when the next one is asked for."""
+        """The blocks with their weights. Each is emptied when the next one is asked for."""
         with mx.stream(self._reader):
             waiting = list(reversed(self._build()))
         upcoming = _start_reading(waiting)
@@ -55,7 +55,8 @@ class StreamedBlocks:
             self.bytes_read += nbytes(block)
             upcoming = _start_reading(waiting)
             yield block
-            del block
+            # The caller still has it, and a third block is about to be read.
+            block.clear()
 
 
 def _start_reading(waiting: list[nn.Module]) -> nn.Module | None:
@@ -63,7 +64,9 @@ def _start_reading(waiting: list[nn.Module]) -> nn.Module | None:
     if not waiting:
         return None
     block = waiting.pop()
-    mx.async_eval(block.parameters())
+    for _, value in tree_flatten(block.parameters()):
+        # One by one: what a weight is made from on the way is gone before the next one is read.
+        mx.async_eval(value)
     return block
 
 

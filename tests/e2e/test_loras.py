@@ -83,9 +83,9 @@ def test_refused_before_any_work(files: dict[str, Path], loras: tuple[Path, Path
     foreign = tmp_path / "foreign.safetensors"
     tensors = mx.load(str(loras[0]))
     assert isinstance(tensors, dict)
-    mx.save_safetensors(str(foreign), {name.replace("attn1", "attn9"): t for name, t in tensors.items()})
+    mx.save_safetensors(str(foreign), {name.replace("blocks", "layers"): t for name, t in tensors.items()})
     for path, message in (
-        (foreign, r"foreign\.safetensors: the LoRA is for another network: .*attn9"),
+        (foreign, r"foreign\.safetensors: the LoRA is for another network: none of its 2 names .*layers"),
         (files["--checkpoint"], "is no LoRA"),
         (tmp_path / "none.safetensors", "does not exist"),
     ):

@@ -13,7 +13,7 @@ from ltx_core.perturbations import (
     PerturbationType,
 )
 from ltx_core.types import Modality
-from ltx_loaders.lora import fuse_loras
+from ltx_loaders import Lora, fuse_loras
 from ltx_models.transformer import LTXModel, TransformerCache
 from ltx_models.transformer.adaln import Modulation, get_timestep_embedding
 from ltx_models.transformer.preprocess import cross_rope, self_rope
@@ -193,7 +193,7 @@ def lora(case: Case) -> dict[str, mx.array]:
     values = {}
     for name, files in case.args["loras"].items():
         model = _model(case)
-        loras = [(mx.load(str(case.root / f"{file}.safetensors")), strength) for file, strength in files]
+        loras = [(Lora.open(case.root / f"{file}.safetensors"), strength) for file, strength in files]
         fuse_loras(model, loras)
         values |= _named(**{name: model(video, audio)})
         values[f"{name}.attn1.to_q.weight"] = model.transformer_blocks[0].attn1.to_q.weight

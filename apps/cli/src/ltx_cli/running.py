@@ -31,6 +31,8 @@ def make_clip(
     if note := files.note(config.prompt):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))
+    for report in runner.models.lora_reports:
+        console.print(f"LoRA {report}", highlight=False, markup=False, soft_wrap=True)
     with bars(console, plan) as on_step:
         if enhance:
             config = enhance_prompt(runner.models, config, on_step)

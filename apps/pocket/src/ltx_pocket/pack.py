@@ -131,7 +131,7 @@ def write_distilled(checkpoint: Path, lora: Path, path: Path, strength: float = 
     """
     opened = Checkpoint.open(checkpoint)
     transformer = opened.build("transformer", mx.float32)
-    fuse_loras(transformer, [(Lora.open(lora).tensors(), strength)])
+    fuse_loras(transformer, [(Lora.open(lora), strength)])
     tensors = read_tensors(opened.header) | official_tensors("transformer", transformer)
     return write_checkpoint(path, tensors, dict(opened.config), mx.bfloat16)
 

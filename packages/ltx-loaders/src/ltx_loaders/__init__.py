@@ -5,9 +5,10 @@ import ltx_core  # noqa: F401  (loads the BLAS before mlx)
 from ltx_loaders.checkpoint import Checkpoint, Group
 from ltx_loaders.components import COMPONENTS, Component
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.fusion import LoraFusion, LoraReport, fuse_loras, parameter_shapes, unfuse_loras
 from ltx_loaders.gemma import find_gemma_directory, load_gemma, read_gemma_config
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
-from ltx_loaders.lora import Lora, fuse_loras
+from ltx_loaders.lora import Lora
 from ltx_loaders.upsampler import load_upsampler
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import KeyMap, load_weights
@@ -20,6 +21,8 @@ __all__ = [
     "KeyMap",
     "LoaderError",
     "Lora",
+    "LoraFusion",
+    "LoraReport",
     "SafetensorsHeader",
     "TensorInfo",
     "find_gemma_directory",
@@ -27,6 +30,8 @@ __all__ = [
     "load_gemma",
     "load_upsampler",
     "load_weights",
+    "parameter_shapes",
     "parse_version",
     "read_gemma_config",
+    "unfuse_loras",
 ]

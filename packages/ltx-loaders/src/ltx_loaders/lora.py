@@ -1,21 +1,44 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685), fused into the weights of a network."""
+"""Files of low-rank adapters (LoRA, arXiv 2106.09685), as the programs that train them write them."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
-import mlx.nn as nn
-from mlx.utils import tree_flatten
 
 from ltx_loaders.errors import LoaderError
-from ltx_loaders.header import SafetensorsHeader
+from ltx_loaders.header import SafetensorsHeader, TensorInfo
+from ltx_loaders.lora_names import other_kind, split_name, strip_prefixes
 from ltx_loaders.sources import read_tensors
 
-PREFIX = "diffusion_model."
-SUFFIXES = {".lora_A.weight": "A", ".lora_B.weight": "B"}
+FLOATS = {"F64", "F32", "F16", "BF16"}
 
-Factors = dict[str, dict[str, mx.array]]
+
+@dataclass(frozen=True)
+class Scaling:
+    """What PEFT's configuration says of the factor alpha / rank; None for alpha: the factor is 1.
+
+    Attributes:
+        alpha: for all modules but those of `patterns`.
+        patterns: the end of a module's name -> its alpha.
+        rank_stabilised: divide by the root of the rank.
+    """
+
+    alpha: float | None = None
+    patterns: tuple[tuple[str, float], ...] = ()
+    rank_stabilised: bool = False
+
+    def factor(self, module: str, rank: int) -> float:
+        alpha = self.alpha
+        for pattern, own in self.patterns:
+            if module == pattern or module.endswith("." + pattern):
+                alpha = own
+        if alpha is None:
+            return 1.0
+        return alpha / (math.sqrt(rank) if self.rank_stabilised else rank)
 
 
 @dataclass(frozen=True)
@@ -24,12 +47,19 @@ class Lora:
 
     Attributes:
         header: tensor names and raw metadata.
+        modules: module as the file calls it -> what of its change ("A", "B", "alpha", "diff", "diff_b") ->
+            the tensor's name.
+        others: tensors that are no part of a change.
+        scaling: factors of modules that have no alpha of their own.
         reference_downscale_factor: in-context LoRAs: the reference video is this many times smaller than the
             clip along each side, and its positions are scaled up by it. 1 for other LoRAs.
         reference_temporal_scale_factor: the same for time.
     """
 
     header: SafetensorsHeader
+    modules: Mapping[str, Mapping[str, str]]
+    others: tuple[str, ...] = ()
+    scaling: Scaling = Scaling()
     reference_downscale_factor: int = 1
     reference_temporal_scale_factor: int = 1
 
@@ -38,98 +68,140 @@ class Lora:
         """Open an adapter file; only its header is read.
 
         Raises:
-            LoaderError: the file is missing, damaged, holds no LoRA, or has a factor that is no whole number
-                of at least 1.
+            LoaderError: the file is missing, damaged, holds no LoRA or an adapter of another kind (DoRA,
+                LoHa, ...), or says something of its use that cannot be.
         """
         header = SafetensorsHeader.read(path)
-        if not any(name.endswith(suffix) for name in header.tensors for suffix in SUFFIXES):
+        if other := other_kind(header.tensors):
+            kind, key = other
             raise LoaderError(
-                f"{path} is no LoRA: it has no tensors that end in {' or '.join(SUFFIXES)}; check the path"
+                f"{path} is a {kind} ({key}), whose change to a weight is no plain product of two factors; "
+                "use a plain LoRA, or have its trainer write the change out as one"
+            )
+        modules, others = _modules(header)
+        if not modules:
+            raise LoaderError(
+                f"{path} is no LoRA: it has no tensors such as <module>.lora_A.weight, "
+                "<module>.lora_down.weight or <module>.diff; check the path"
             )
         return Lora(
             header,
+            modules,
+            others,
+            _scaling(header),
             _factor(header, "reference_downscale_factor"),
             _factor(header, "reference_temporal_scale_factor"),
         )
 
+    @property
+    def path(self) -> Path:
+        return self.header.path
+
     def tensors(self) -> dict[str, mx.array]:
-        """The factors, lazily, under their names in the file."""
+        """The tensors, lazily, under their names in the file; new ones with each call."""
         return read_tensors(self.header)
+
+    def shape(self, module: str, part: str) -> tuple[int, ...]:
+        """Of the change to a module's weight ("weight") or bias ("bias")."""
+        names = self.modules[module]
+        if part == "bias":
+            return self.header.tensors[names["diff_b"]].shape
+        if "A" in names:
+            return (self.header.tensors[names["B"]].shape[0], self.header.tensors[names["A"]].shape[1])
+        return self.header.tensors[names["diff"]].shape
+
+    def change(self, tensors: Mapping[str, mx.array], module: str, part: str, strength: float) -> mx.array:
+        """strength * alpha / rank * B A, or a full difference, in float32.
+
+        Args:
+            tensors: what `tensors` returned.
+            part: "weight" or "bias".
+        """
+        names = self.modules[module]
+        if part == "bias":
+            return strength * tensors[names["diff_b"]].astype(mx.float32)
+        if "A" not in names:
+            return strength * tensors[names["diff"]].astype(mx.float32)
+        a, b = (tensors[names[factor]].astype(mx.float32) for factor in "AB")
+        if "alpha" in names:
+            b = b * tensors[names["alpha"]].astype(mx.float32).reshape(()) / a.shape[0]
+        else:
+            strength *= self.scaling.factor(strip_prefixes(module), a.shape[0])
+        return (strength * b) @ a
+
+
+def _modules(header: SafetensorsHeader) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+    """Changes by module, and what is no part of one."""
+    modules: dict[str, dict[str, str]] = {}
+    others = []
+    for key in header.tensors:
+        parts = split_name(key)
+        if parts is None:
+            others.append(key)
+            continue
+        module, part = parts
+        names = modules.setdefault(module, {})
+        if part in names:
+            raise LoaderError(f"{header.path} is damaged: {names[part]} and {key} are the same of one module")
+        names[part] = key
+    for module in [module for module, names in modules.items() if set(names) == {"alpha"}]:
+        others.append(modules.pop(module)["alpha"])
+    for module, names in modules.items():
+        if why := _problem({part: header.tensors[key] for part, key in names.items()}):
+            raise LoaderError(f"{header.path} is damaged: the change to {module} {why}")
+    return modules, tuple(others)
+
+
+def _problem(infos: Mapping[str, TensorInfo]) -> str | None:
+    """What is wrong with the tensors of one module's change."""
+    if foreign := sorted({info.dtype for info in infos.values()} - FLOATS):
+        return f"has dtype {foreign[0]}; known are {', '.join(sorted(FLOATS))}"
+    a, b = infos.get("A"), infos.get("B")
+    if (a is None) != (b is None):
+        return "has one of its two factors only"
+    if a and b:
+        if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != b.shape[1] or not a.shape[0]:
+            return f"has factors of shapes {a.shape} and {b.shape}, which have no product"
+        if "diff" in infos:
+            return "has both factors and a full difference"
+    if "alpha" in infos and infos["alpha"].size != 1:
+        return f"has an alpha of {infos['alpha'].size} numbers"
+    return None
+
+
+def _scaling(header: SafetensorsHeader) -> Scaling:
+    """From the metadata that diffusers writes, or the configuration that PEFT writes beside the file."""
+    if (text := header.metadata.get("lora_adapter_metadata")) is not None:
+        source, prefix = f"{header.path}: metadata entry 'lora_adapter_metadata'", "transformer."
+    elif (file := header.path.parent / "adapter_config.json").is_file():
+        source, prefix = str(file), ""
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            text = ""
+    else:
+        return Scaling()
+    try:
+        values: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise LoaderError(f"{source} is not a JSON object; the scale of the LoRA cannot be told")
+    if values.get(f"{prefix}use_dora"):
+        raise LoaderError(f"{source} says that it is a DoRA; use a plain LoRA")
+    patterns = values.get(f"{prefix}alpha_pattern") or {}
+    alpha = values.get(f"{prefix}lora_alpha")
+    numbers = [alpha, *(patterns.values() if isinstance(patterns, dict) else ["no object"])]
+    for number in numbers:
+        if number is not None and (type(number) not in (int, float) or not abs(number) < 1e6):
+            raise LoaderError(f"{source} gives {number!r} as an alpha of the LoRA; it must be a number")
+    return Scaling(alpha, tuple(patterns.items()), bool(values.get(f"{prefix}use_rslora")))
 
 
 def _factor(header: SafetensorsHeader, key: str) -> int:
     text = header.metadata.get(key, "1")
-    if not text.strip().isdecimal() or int(text) < 1:
+    if not text.strip().isdecimal() or len(text) > 9 or int(text) < 1:
         raise LoaderError(
             f"{header.path}: metadata entry {key!r} is {text!r}; it must be a whole number of at least 1"
         )
     return int(text)
-
-
-def _factors(tensors: Mapping[str, mx.array]) -> Factors:
-    """Factors {"A": (rank, in), "B": (out, rank)} by the name of the weight that they change."""
-    factors: Factors = {}
-    foreign = []
-    for key, tensor in tensors.items():
-        suffix = next((suffix for suffix in SUFFIXES if key.endswith(suffix)), None)
-        if suffix is None or not key.startswith(PREFIX):
-            foreign.append(key)
-            continue
-        name = key[len(PREFIX) : -len(suffix)] + ".weight"
-        factors.setdefault(name, {})[SUFFIXES[suffix]] = tensor
-    if foreign:
-        raise LoaderError(
-            f"{len(foreign)} tensors are not in the official LoRA format ({', '.join(sorted(foreign)[:3])}); "
-            f"expected {PREFIX}<module>.lora_A.weight and .lora_B.weight"
-        )
-    return factors
-
-
-def fuse_loras(
-    module: nn.Module,
-    loras: Sequence[tuple[Mapping[str, mx.array], float]],
-    ignores: Callable[[str], bool] = lambda name: False,
-) -> int:
-    """Add W + strength * B A to the weights of a network; nothing is computed yet.
-
-    Args:
-        module: a network whose weights have their official names and are not quantised.
-        loras: for each LoRA its tensors, in the official format (there is no alpha), and its strength. Deltas
-            of several are summed in float32, and the sum is rounded once to the weight's dtype.
-        ignores: says of the name of a weight that the network goes without it, and so without its change:
-            `KeyMap.ignores` of a part of a network.
-
-    Returns:
-        The number of pairs of factors that were applied; a LoRA of strength 0 applies none.
-
-    Raises:
-        LoaderError: foreign tensors, a LoRA without any pair, factors that belong to no weight of the network
-            or do not fit it. The network is then unchanged.
-    """
-    weights = dict(tree_flatten(module.parameters()))
-    fused: dict[str, mx.array] = {}
-    applied = 0
-    for tensors, strength in loras:
-        factors = _factors(tensors)
-        if not factors:
-            raise LoaderError("a LoRA holds no tensors: there is nothing to apply")
-        problems = []
-        for name, pair in factors.items():
-            if name not in weights and ignores(name):
-                continue
-            weight, a, b = weights.get(name), pair.get("A"), pair.get("B")
-            if weight is None:
-                problems.append(f"{name} is no weight of this network")
-            elif a is None or b is None:
-                problems.append(f"{name} has one of its two factors only")
-            elif weight.shape != (b.shape[0], a.shape[-1]) or a.shape[0] != b.shape[-1]:
-                problems.append(f"{name} is {weight.shape}, its factors are {a.shape} and {b.shape}")
-            elif strength:
-                delta = (strength * b.astype(mx.float32)) @ a.astype(mx.float32)
-                fused[name] = fused.get(name, weight.astype(mx.float32)) + delta
-                applied += 1
-        if problems:
-            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-            raise LoaderError(f"the LoRA is for another network: {'; '.join(problems[:3])}{more}")
-    module.load_weights([(name, w.astype(weights[name].dtype)) for name, w in fused.items()], strict=False)
-    return applied

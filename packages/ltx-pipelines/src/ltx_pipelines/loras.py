@@ -7,12 +7,12 @@ from pathlib import Path
 
 import mlx.nn as nn
 from ltx_core import ConfigError
-from ltx_loaders import COMPONENTS, LoaderError, Lora, fuse_loras
+from ltx_loaders import Lora, LoraFusion, LoraReport, fuse_loras, parameter_shapes
 
 
 @dataclass(frozen=True)
 class LoraPathStrength:
-    """A LoRA in the official format, and the factor of its change to the weights; 0 leaves it out."""
+    """A LoRA file, and the factor of its change to the weights; 0 leaves it out."""
 
     path: str | Path
     strength: float = 1.0
@@ -42,25 +42,23 @@ def require_distilled_lora(lora: LoraPathStrength | None) -> LoraPathStrength:
     return lora
 
 
-def check_loras(transformer: nn.Module, loras: Sequence[LoraPathStrength]) -> None:
-    """Fuse each into a transformer that nothing is computed with.
+def check_loras(transformer: nn.Module, loras: Sequence[LoraPathStrength]) -> tuple[LoraReport, ...]:
+    """What each would change of a whole transformer; none of their weights is read.
 
     Raises:
-        LoaderError: the file is missing, damaged, no LoRA, or for another network; the message names it.
+        LoaderError: a file is missing, damaged, no LoRA, or for another network; the message names it.
     """
-    for lora in loras:
-        tensors = Lora.open(lora.path).tensors()
-        try:
-            fuse_loras(transformer, [(tensors, lora.strength)])
-        except LoaderError as error:
-            raise LoaderError(f"{lora.path}: {error}") from None
+    return LoraFusion.of(_open(loras), parameter_shapes(transformer)).reports
 
 
 def fuse(transformer: nn.Module, component: str, loras: Sequence[LoraPathStrength]) -> None:
     """Fuse all of them into a transformer of a checkpoint; nothing is computed yet.
 
     Args:
-        component: its name in `COMPONENTS`: the video half alone leaves out what is for the sound.
+        component: its name in `COMPONENTS`: one stream's half goes without what is for the other.
     """
-    opened = [(Lora.open(lora.path).tensors(), lora.strength) for lora in loras]
-    fuse_loras(transformer, opened, ignores=COMPONENTS[component].keys.ignores)
+    fuse_loras(transformer, _open(loras), part=component != "transformer")
+
+
+def _open(loras: Sequence[LoraPathStrength]) -> list[tuple[Lora, float]]:
+    return [(Lora.open(lora.path), lora.strength) for lora in loras]

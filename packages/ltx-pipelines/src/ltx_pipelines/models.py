@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 import mlx.core as mx
 from ltx_core import ConfigError
 from ltx_core.device import backend, resolve_dtype
-from ltx_loaders import Checkpoint, find_gemma_directory, load_gemma, load_upsampler, read_gemma_config
+from ltx_loaders import (
+    Checkpoint,
+    LoraReport,
+    find_gemma_directory,
+    load_gemma,
+    load_upsampler,
+    read_gemma_config,
+)
 
 from ltx_pipelines.defaults import PipelineDefaults, defaults_for
 from ltx_pipelines.distillation import is_distilled
@@ -64,6 +71,7 @@ class ModelSource(Protocol):
         layout: of its latents.
         num_blocks: of its transformer.
         distilled: whether it is made for few steps without guidance; None: not known.
+        lora_reports: what each LoRA that was checked would change.
     """
 
     name: str
@@ -72,6 +80,7 @@ class ModelSource(Protocol):
     layout: LatentLayout
     num_blocks: int
     distilled: bool | None
+    lora_reports: list[LoraReport]
 
     def require_spatial_upsampler(self) -> None:
         """Raise ConfigError if there is no spatial upscaler."""
@@ -148,6 +157,7 @@ class CheckpointModels:
         if self.loras and not self.distilled:
             # One of them may be the distilled one.
             self.distilled = None
+        self.lora_reports: list[LoraReport] = []
         self._resident: dict[str, Any] = {}
         self._check()
 
@@ -159,7 +169,7 @@ class CheckpointModels:
         for component in CHECKED:
             network = self.checkpoint.build(component, self.dtype)
             if component == "transformer":
-                check_loras(network, self.loras)
+                self.lora_reports += check_loras(network, self.loras)
         if self.upsampler_path is not None:
             load_upsampler(self.upsampler_path, self.dtype)
 
@@ -185,7 +195,7 @@ class CheckpointModels:
         return self._use(key, lambda: self._build_transformer(component, loras))
 
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
-        check_loras(self.checkpoint.build("transformer", self.dtype), loras)
+        self.lora_reports += check_loras(self.checkpoint.build("transformer", self.dtype), loras)
 
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
         return self._use("video_encoder", lambda: self._build("video_encoder"))

@@ -69,6 +69,8 @@ def finish(
         distilled_lora: as single stages had it, for the record.
     """
     settings = {"pipeline": pipeline, "model": models.name, **config.settings()}
+    if models.lora_reports:
+        settings["loras"] = [str(report) for report in models.lora_reports]
     if distilled_lora:
         settings["distilled_lora"] = [str(lora) for lora in distilled_lora]
     return GenerationResult(

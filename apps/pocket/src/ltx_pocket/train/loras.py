@@ -77,7 +77,7 @@ class Workshop:
         if config["tokenizer"] != fingerprint(self.args.tokenizer):
             raise SystemExit("the tokenizer is not the one that the model was trained with")
         if self.args.distilled:
-            fuse_loras(network.transformer, [(Lora.open(self.args.distilled).tensors(), 1.0)])
+            fuse_loras(network.transformer, [(Lora.open(self.args.distilled), 1.0)])
         mx.eval(network.parameters())
         return network
 

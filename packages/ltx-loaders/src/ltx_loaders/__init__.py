@@ -9,6 +9,7 @@ from ltx_loaders.fusion import LoraFusion, LoraReport, fuse_loras, parameter_sha
 from ltx_loaders.gemma import find_gemma_directory, load_gemma, read_gemma_config
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
 from ltx_loaders.lora import Lora
+from ltx_loaders.streaming import StreamedBlocks, stream
 from ltx_loaders.upsampler import load_upsampler
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import KeyMap, load_weights
@@ -24,6 +25,7 @@ __all__ = [
     "LoraFusion",
     "LoraReport",
     "SafetensorsHeader",
+    "StreamedBlocks",
     "TensorInfo",
     "find_gemma_directory",
     "fuse_loras",
@@ -33,5 +35,6 @@ __all__ = [
     "parameter_shapes",
     "parse_version",
     "read_gemma_config",
+    "stream",
     "unfuse_loras",
 ]

@@ -64,22 +64,22 @@ def _start_reading(waiting: list[nn.Module]) -> nn.Module | None:
     if not waiting:
         return None
     block = waiting.pop()
-    for _, value in tree_flatten(block.parameters()):
+    for value in _values(block):
         # One by one: what a weight is made from on the way is gone before the next one is read.
         mx.async_eval(value)
     return block
 
 
-class StreamedLayer:
-    """Stands for a layer of a network: its weights are read for every call, and let go after it."""
+class StreamedPart:
+    """Stands for a part of a network: its weights are read for every call, and let go after it."""
 
     def __init__(self, build: Callable[[], nn.Module]) -> None:
-        """`build` gives the layer, lazily."""
+        """`build` gives the part, lazily."""
         self._build = build
 
-    def __call__(self, *arguments: Any) -> mx.array:
-        """What the layer returns, evaluated."""
-        result: mx.array = self._build()(*arguments)
+    def __call__(self, *arguments: Any) -> Any:
+        """What the part returns, evaluated."""
+        result = self._build()(*arguments)
         mx.eval(result)
         return result
 
@@ -88,7 +88,7 @@ def stream(
     network: nn.Module,
     build: Callable[[], nn.Module],
     blocks: Sequence[str] = (),
-    layers: Sequence[str] = (),
+    parts: Sequence[str] = (),
 ) -> None:
     """Let go of most weights of a network, none of which was evaluated, and read them when they are used.
 
@@ -96,7 +96,7 @@ def stream(
         network: what `build` gave; changed in place, and evaluating after every block from now on.
         build: the same network, lazily, with whatever its weights go through.
         blocks: where its lists of blocks are ("video_embeddings_connector.transformer_1d_blocks").
-        layers: where layers are that are large and called once or twice in a run.
+        parts: where parts are that are large and called once or twice in a run.
     """
     # Neither stand-in is a module, so the weights behind it are no parameters of the network any more.
     for path in blocks:
@@ -104,9 +104,9 @@ def stream(
         length = len(getattr(parent, name))
         setattr(parent, name, StreamedBlocks(partial(_part, build, path), length))
         parent.eval_every = 1
-    for path in layers:
+    for path in parts:
         parent, name = _parent(network, path)
-        setattr(parent, name, StreamedLayer(partial(_part, build, path)))
+        setattr(parent, name, StreamedPart(partial(_part, build, path)))
 
 
 def _parent(network: Any, path: str) -> tuple[Any, str]:
@@ -124,4 +124,9 @@ def _part(build: Callable[[], nn.Module], path: str) -> Any:
 
 def nbytes(module: nn.Module) -> int:
     """Size of a module's parameters in memory, evaluated or not."""
-    return sum(value.nbytes for _, value in tree_flatten(module.parameters()))
+    return sum(value.nbytes for value in _values(module))
+
+
+def _values(module: nn.Module) -> list[mx.array]:
+    values: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
+    return list(values.values())

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from ltx_core import ConfigError
+
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.events import OnStep, StageEvent
 from ltx_pipelines.prompt import TextEncoder
@@ -46,10 +48,18 @@ def enhance_prompt(models: "ModelSource", config: C, on_step: OnStep) -> C:
     """The config with a prompt that says more, and with the one that was given as its `user_prompt`.
 
     Where what Gemma writes is of no use (nothing, a refusal, noise), the config stays as it is.
+
+    Raises:
+        ConfigError: the text encoder is not in memory as a whole: all of it is needed for every word.
     """
     on_step(StageEvent(STAGE, 0, MAX_NEW_TOKENS))
     words: list[int] = []
     with models.text_encoder() as encoder:
+        if not isinstance(encoder.gemma.layers, list):
+            raise ConfigError(
+                "the prompt cannot be written out with little memory: the text encoder would be read from "
+                "disk for every word; leave --enhance-prompt or --low-ram out"
+            )
         for token in _written(encoder, config):
             words.append(token)
             on_step(StageEvent(STAGE, len(words), MAX_NEW_TOKENS))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
 import mlx.core as mx
+import mlx.nn as nn
 from ltx_core import ConfigError
-from ltx_core.device import backend, resolve_dtype
+from ltx_core.device import resolve_dtype
 from ltx_loaders import (
     Checkpoint,
     LoraReport,
@@ -16,8 +17,10 @@ from ltx_loaders import (
     load_gemma,
     load_upsampler,
     read_gemma_config,
+    stream,
 )
 
+from ltx_pipelines.cadence import EvaluationCadence
 from ltx_pipelines.defaults import PipelineDefaults, defaults_for
 from ltx_pipelines.distillation import is_distilled
 from ltx_pipelines.layout import LatentLayout, read_layout
@@ -38,8 +41,20 @@ T = TypeVar("T")
 
 CHECKED = ("transformer", "video_encoder", "video_decoder", "audio_decoder", "vocoder")
 
-# Blocks between evaluations on Metal, where the system kills command buffers that run for long.
-METAL_EVAL_EVERY = 4
+# What is read from disk while a network runs, under `Memory.LOW`: lists of blocks, and large parts that are
+# called once for a prompt.
+STREAMED: dict[str, dict[str, Sequence[str]]] = {
+    "transformer": {"blocks": ["transformer_blocks"]},
+    "transformer_video": {"blocks": ["transformer_blocks"]},
+    "transformer_audio": {"blocks": ["transformer_blocks"]},
+    "text_encoder": {"blocks": ["layers"], "parts": ["embed_tokens"]},
+    "embeddings_processor": {
+        "blocks": [f"{name}_embeddings_connector.transformer_1d_blocks" for name in ("video", "audio")],
+        "parts": ["text_embedding_projection"],
+    },
+}
+# Freed memory that MLX keeps for later under `Memory.LOW`: about a block's.
+LOW_CACHE_LIMIT = 2**30
 
 
 class Memory(Enum):
@@ -47,10 +62,13 @@ class Memory(Enum):
 
     FREE: one network at a time; it is dropped when its stage is over and read again when it is needed again.
     KEEP: everything that was loaded stays, for small models and for many clips in a row.
+    LOW: as FREE, and the transformer and the text encoder are read from disk block by block, anew each time
+        they run: two blocks are in memory.
     """
 
     FREE = "free"
     KEEP = "keep"
+    LOW = "low"
 
 
 class ModelOptions(TypedDict, total=False):
@@ -160,6 +178,8 @@ class CheckpointModels:
         self.lora_reports: list[LoraReport] = []
         self._resident: dict[str, Any] = {}
         self._check()
+        if memory is Memory.LOW:
+            mx.set_cache_limit(LOW_CACHE_LIMIT)
 
     def _check(self) -> None:
         """Fit every tensor to its network, reading none of them: a missing one must not be found when the
@@ -213,26 +233,30 @@ class CheckpointModels:
         return self._use("spatial_upsampler", self._build_upsampler)
 
     def _build(self, component: str, **options: Any) -> Any:
-        module = self.checkpoint.build(component, self.dtype, **options)
-        if backend() == "metal" and hasattr(module, "eval_every"):
-            module.eval_every = METAL_EVAL_EVERY
-        # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
-        mx.eval(module.parameters())
-        return module
+        return self._read(component, lambda: self.checkpoint.build(component, self.dtype, **options))
 
     def _build_transformer(self, component: str, loras: Sequence[LoraPathStrength]) -> Any:
-        transformer = self._build(component)
-        fuse(transformer, component, [*self.loras, *loras])
-        mx.eval(transformer.parameters())
-        return transformer
+        def build() -> nn.Module:
+            transformer = self.checkpoint.build(component, self.dtype)
+            fuse(transformer, component, [*self.loras, *loras])
+            return transformer
+
+        return self._read(component, build)
 
     def _build_text_encoder(self) -> TextEncoder:
-        gemma = load_gemma(self.gemma, self.dtype)
-        if backend() == "metal":
-            gemma.eval_every = 1
-        mx.eval(gemma.parameters())
+        gemma = self._read("text_encoder", lambda: load_gemma(self.gemma, self.dtype))
         processor = self._build("embeddings_processor", gemma=self.gemma_config)
         return TextEncoder(Tokenizer(self.gemma), gemma, processor)
+
+    def _read(self, component: str, build: Callable[[], nn.Module]) -> Any:
+        """A network with its weights in memory, but for those that are read while it runs."""
+        network = build()
+        EvaluationCadence.here().apply(component, network)
+        if self.memory is Memory.LOW and component in STREAMED:
+            stream(network, build, **STREAMED[component])
+        # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
+        mx.eval(network.parameters())
+        return network
 
     def _build_audio_encoder(self) -> tuple["AudioEncoder", "AudioProcessor"]:
         from ltx_models.audio_vae import AudioProcessor
@@ -243,8 +267,8 @@ class CheckpointModels:
     def _build_upsampler(self) -> tuple["LatentUpsampler", "PerChannelStatistics"]:
         self.require_spatial_upsampler()
         assert self.upsampler_path is not None
-        upsampler = load_upsampler(self.upsampler_path, self.dtype)
-        mx.eval(upsampler.parameters())
+        path = self.upsampler_path
+        upsampler = self._read("upsampler", lambda: load_upsampler(path, self.dtype))
         # The statistics stand in the encoder; its other weights stay on disk.
         statistics = self.checkpoint.build("video_encoder", self.dtype).per_channel_statistics
         return upsampler, statistics
@@ -261,5 +285,5 @@ class CheckpointModels:
             yield network
         finally:
             del network
-            if self.memory is Memory.FREE:
+            if self.memory is not Memory.KEEP:
                 mx.clear_cache()

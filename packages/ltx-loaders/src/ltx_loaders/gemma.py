@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
+import mlx.nn as nn
 from ltx_core.errors import ConfigError
+from mlx.utils import tree_unflatten
 
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader
+from ltx_loaders.quantize import quantized_layer, read_spec
 from ltx_loaders.sources import read_json, read_shards, read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 
@@ -58,6 +61,9 @@ def read_gemma_config(path: str | Path) -> "GemmaConfig":
 def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
     """The decoder of a Gemma directory with its weights, sharded or not; nothing is read from disk yet.
 
+    Layers that the files hold quantised, as mlx-community's do, stay so: bits and group size follow from the
+    tensors' shapes.
+
     Raises:
         LoaderError: files missing or damaged, or tensors that do not fit the config.
         ConfigError: another kind of model, or an unsupported value.
@@ -72,12 +78,33 @@ def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
     for prefix in LAYOUTS:
         if f"{prefix}embed_tokens.weight" in tensors:
             own = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+            _quantize_like(model, own, prefix, directory)
             load_weights(model, own, KeyMap({prefix: ""}), dtype, str(directory))
             return model
     raise LoaderError(
         f"{directory} holds no Gemma decoder: no tensor <prefix>embed_tokens.weight with one of the prefixes "
         f"{', '.join(LAYOUTS)}"
     )
+
+
+def _quantize_like(
+    model: "GemmaTextModel", tensors: dict[str, mx.array], prefix: str, directory: Path
+) -> None:
+    """Give the layers that the files hold quantised a place for that."""
+    layers: list[tuple[str, nn.Module]] = []
+    for path, layer in model.named_modules():
+        name = f"{prefix}{path}."
+        if f"{name}scales" not in tensors or not isinstance(layer, nn.Linear | nn.Embedding):
+            continue
+        parameters = {
+            key: tensors[name + key] for key in ("weight", "scales", "biases") if name + key in tensors
+        }
+        try:
+            spec = read_spec(layer.weight.shape, parameters)
+        except LoaderError as error:
+            raise LoaderError(f"{directory}, layer {path}: {error}") from None
+        layers.append((path, quantized_layer(layer, spec, parameters)))
+    model.update_modules(tree_unflatten(layers))
 
 
 def _shards(directory: Path) -> list[Path]:

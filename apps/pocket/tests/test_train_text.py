@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,11 +32,12 @@ from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.batches import Data, draw_sigmas, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
 from ltx_pocket.train.files import save_checkpoint, write_checkpoint
-from ltx_pocket.train.latents import BUCKETS, CAPTION_TOKENS, Bucket, Captions, Encoders, Pool
-from ltx_pocket.train.scenes import collect
+from ltx_pocket.train.latents import BUCKETS, CAPTION_TOKENS, Bucket, Captions, Encoders, Pool, grow
+from ltx_pocket.train.layout import Layout
+from ltx_pocket.train.muon import orthogonalized
 from ltx_pocket.train.trainer import Trainer
-from ltx_pocket.train.transformer import Negative, make_loss
-from ltx_pocket.train.weights import load_diffusion, load_state, save_diffusion, save_state
+from ltx_pocket.train.transformer import Negative, is_matrix, make_loss
+from ltx_pocket.train.weights import fingerprint, load_diffusion, load_state, save_diffusion, save_state
 from ltx_pocket.world import caption, known_words, sample_scene
 from mlx.utils import tree_flatten
 
@@ -174,11 +176,41 @@ def test_noise_levels_lie_between_none_and_all(tokens: int) -> None:
     assert sigma.dtype == np.float32
 
 
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(2, 12), columns=st.integers(2, 12), seed=st.integers(0, 99))
+def test_updates_of_muon_have_no_preferred_direction(rows: int, columns: int, seed: int) -> None:
+    matrices = mx.random.normal((3, rows, columns), key=mx.random.key(seed))
+    found = np.array(orthogonalized(matrices))
+    assert found.shape == (3, rows, columns)
+    left, values, right = np.linalg.svd(np.array(matrices), full_matrices=False)
+    # Directions that are hardly there stay small.
+    singular = np.linalg.svd(found, compute_uv=False)
+    clear = values > 0.05 * values[:, :1]
+    assert (np.abs(singular[clear] - 0.95) < 0.35).all()
+    inside = np.einsum("nij,nik,nlk->njl", left, found, right)
+    off = inside - np.eye(inside.shape[-1]) * inside
+    assert np.abs(off).max() < 1e-3
+
+
+def test_weights_stand_in_chunks_and_stacks(encoders: Encoders, captions: Captions) -> None:
+    network, _ = build(encoders, captions)
+    tree = network.trainable_parameters()
+    layout = Layout(tree, is_matrix)
+    arrays = dict(tree_flatten(tree))
+    large = layout.join([arrays[name] for name in layout.names])
+    assert layout.parameters == sum(value.size for value in arrays.values())
+    assert len(large) == len(layout.chunks) + len(layout.stacks) < 20
+    for name, value in tree_flatten(layout.tree(large)):
+        np.testing.assert_array_equal(value, arrays[name])
+    matrices = sum(len(names) for names in layout.stacks.values())
+    assert 50 < matrices < len(arrays) / 3
+
+
 def test_a_few_steps_reduce_the_loss_and_go_on_from_files(
     encoders: Encoders, captions: Captions, tmp_path: Path
 ) -> None:
     network, config = build(encoders, captions)
-    trainer = Trainer(network, make_loss(network))
+    trainer = Trainer(network, make_loss(network), matrices=is_matrix)
     rng = np.random.default_rng(0)
     pool = Pool(BUCKET, encoders, captions, rng)
     tables = network.tables(encoders.video_tools(BUCKET), encoders.audio_tools(BUCKET))
@@ -190,12 +222,17 @@ def test_a_few_steps_reduce_the_loss_and_go_on_from_files(
 
     save_state(trainer, tmp_path, {"progress": "0.5"}, moments=True)
     other = build(encoders, captions)[0]
-    again = Trainer(other, make_loss(other))
+    again = Trainer(other, make_loss(other), matrices=is_matrix)
     assert load_state(again, tmp_path)["progress"] == "0.5"
     assert again.steps == 6
     np.testing.assert_allclose(again.weights["now"][0], trainer.weights["now"][0], rtol=5e-4, atol=1e-7)
     np.testing.assert_allclose(again.weights["average"][0], trainer.weights["average"][0], atol=1e-4)
-    assert again.optimizer.state["step"].item() == 6
+    assert [state["step"].item() for state in again.optimizer.state["states"]] == [6, 6]
+    momentum, wanted = (t.optimizer.state["states"][0]["stacks"][0]["v"] for t in (again, trainer))
+    np.testing.assert_allclose(momentum, wanted, rtol=5e-3, atol=1e-6)
+    plain = Trainer(other, make_loss(other))
+    load_state(plain, tmp_path)
+    assert plain.optimizer.state["step"].item() == 0
 
     trainer.install()
     save_diffusion(tmp_path / "diffusion.safetensors", network, {**config, "tokenizer": "?"}, mx.float32)
@@ -205,30 +242,26 @@ def test_a_few_steps_reduce_the_loss_and_go_on_from_files(
         np.testing.assert_array_equal(own, other)
 
 
-def stage(name: str, folder: Path, *arguments: str) -> None:
+def start(name: str, folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """A training stage as a person runs it."""
     command = [sys.executable, "-m", f"ltx_pocket.train.{name}", "--size", "tiny", *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
 
 
-def test_scenes_of_another_process_join_the_pools(
-    files: Path, encoders: Encoders, captions: Captions, tmp_path: Path
-) -> None:
-    stage(
-        *("scenes", tmp_path, "--out", "more", "--minutes", "0.02", "--scenes", "6"),
-        *("--video-vae", str(files / "video_vae.safetensors")),
-        *("--audio-vae", str(files / "audio_vae.safetensors")),
-        *("--tokenizer", str(files / "gemma")),
-    )
+def stage(name: str, folder: Path, *arguments: str) -> None:
+    """Run one to its end."""
+    assert start(name, folder, *arguments).wait() == 0
+
+
+def test_pools_grow(encoders: Encoders, captions: Captions) -> None:
     rng = np.random.default_rng(0)
     pools = [Pool(replace(bucket, scenes=1), encoders, captions, rng) for bucket in BUCKETS["tiny"]]
-    written = len(list((tmp_path / "more").glob("*.safetensors")))
-    assert written >= 1
-    added = collect(tmp_path / "more", pools)
-    assert added >= written
+    for pool in pools:
+        pool.at_once = 2
+    added = grow(pools, rng, 0.5)
+    assert added >= 2
     assert sum(pool.scenes for pool in pools) == added + len(pools)
-    assert not list((tmp_path / "more").glob("*.safetensors"))
     largest = max(pools, key=lambda pool: pool.scenes)
     assert (
         len(largest.video) == len(largest.audio) == len(largest.ids) == len(largest.lengths) == largest.scenes
@@ -236,6 +269,35 @@ def test_scenes_of_another_process_join_the_pools(
     video, _, ids, lengths = largest.draw(rng, 50)
     assert len(video) == 50
     assert (np.count_nonzero(ids, axis=1) == lengths).all()
+
+
+def test_two_processes_train_together(files: Path, tmp_path: Path) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        ports = one.getsockname()[1], other.getsockname()[1]
+    (tmp_path / "hosts.json").write_text(json.dumps([[f"127.0.0.1:{port}"] for port in ports]))
+    given = [
+        *("--video-vae", str(files / "video_vae.safetensors")),
+        *("--audio-vae", str(files / "audio_vae.safetensors")),
+        *("--tokenizer", str(files / "gemma")),
+    ]
+    options = ["--out", "run", "--minutes", "0.1", "--tokens", "64", "--encode-seconds", "1", *given]
+    running = [
+        start(
+            *("transformer", tmp_path, *options),
+            MLX_RANK=str(rank),
+            MLX_HOSTFILE=str(tmp_path / "hosts.json"),
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    logs = [tmp_path / "run" / "log.jsonl", tmp_path / "run" / "rank-1" / "log.jsonl"]
+    entries = [[json.loads(line) for line in log.read_text().splitlines()] for log in logs]
+    assert entries[0][0]["processes"] == 2
+    assert entries[0][-1]["steps"] == entries[1][-1]["steps"] > 0
+    assert (tmp_path / "run" / "diffusion.safetensors").exists()
+    assert not (tmp_path / "run" / "rank-1" / "diffusion.safetensors").exists()
 
 
 def test_from_training_to_a_clip(files: Path, tmp_path: Path) -> None:
@@ -287,9 +349,23 @@ def test_from_training_to_a_clip(files: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.open(model / "checkpoint.safetensors")
     assert checkpoint.model_version == (2, 3, 0)
     assert load_gemma(model / "gemma", mx.float32).config.vocab_size % 64 == 0
+    # The training goes on from the packed model, without the files of the stages.
+    packed = [
+        *("--video-vae", "model/checkpoint.safetensors", "--audio-vae", "model/checkpoint.safetensors"),
+        *("--tokenizer", "model/gemma"),
+    ]
+    again = ["--minutes", "0.05", "--tokens", "64", "--encode-seconds", "1", *packed]
+    stage("transformer", tmp_path, "--out", "third", "--resume", "model", *again)
+    network, config = load_diffusion(model, mx.float32)
+    trained, _ = load_diffusion(parts.diffusion, mx.float32)
+    assert config["tokenizer"] == fingerprint(files / "gemma")
+    for own, other in zip(tree_flatten(network), tree_flatten(trained), strict=True):
+        np.testing.assert_array_equal(own[1], other[1])
+
     transformer = checkpoint.build("transformer", mx.float32)
     (report,) = fuse_loras(transformer, [(Lora.open(model / "distilled_lora.safetensors"), 1.0)])
-    assert report.applied > 50 and not report.unmatched
+    assert report.applied > 50
+    assert not report.unmatched
 
     write_distilled(
         model / "checkpoint.safetensors",

@@ -21,9 +21,15 @@ DROPPED = 0.1
 FROZEN = 0.03
 """Part of the clips whose sound is given, and of those whose pictures are."""
 
+CLIPS_OF_CAPTION = 2
+"""How often a clip stands in a batch, each time with another noise level: its text is encoded once."""
 
 GRID = 8192
 """Noise levels are multiples of 1 / GRID: sinusoids are made once, not 100,000 of them for every batch."""
+
+
+LATE = 0.4
+"""Shift of the noise levels towards noise, beside that of the number of tokens."""
 
 
 @cache
@@ -40,7 +46,7 @@ class Batch(NamedTuple):
         fixed: (B, F) bool, latent frames that are given.
         video_sigma, audio_sigma: (B,) noise levels, 0 for a stream that is given.
         video_level, audio_level: `sinusoids` of them.
-        ids, lengths: captions.
+        ids, lengths: captions, those of the first B / n clips, of the next B / n and so on.
         unprompted: (B,) bool, clips with the negative contexts in place of their caption's.
         negative_video, negative_audio: (1, 128, width).
         key: of the noise.
@@ -65,16 +71,17 @@ class Batch(NamedTuple):
 
 def draw_sigmas(rng: np.random.Generator, size: int, tokens: int) -> np.ndarray:
     """Noise levels (size,): logit-normal, shifted by the number of tokens as the schedule of generation is
-    (`LTX2Scheduler`); one in five uniform, so that no level is rare; and one in five close to 1.
+    (`LTX2Scheduler`) and by LATE; some uniform, so that no level is rare; and one in five close to 1.
 
     Small latents of simple pictures are decided where there is hardly anything but noise: what is where comes
-    out of the first five of the distilled schedule's eight steps, above 0.9.
+    out of the first five of the distilled schedule's eight steps, above 0.9, which shape it has between there
+    and 0.5.
     """
     slope = (2.05 - 0.95) / (MAX_SHIFT_ANCHOR - BASE_SHIFT_ANCHOR)
-    shift = 0.95 + slope * (tokens - BASE_SHIFT_ANCHOR)
+    shift = LATE + 0.95 + slope * (tokens - BASE_SHIFT_ANCHOR)
     shifted = 1 / (1 + np.exp(-(shift + rng.standard_normal(size))))
     kind, even = rng.random(size), rng.uniform(0.001, 1, size)
-    return np.select([kind < 0.2, kind < 0.4], [even, 1 - 0.12 * even**2], shifted).astype(np.float32)
+    return np.select([kind < 0.15, kind < 0.35], [even, 1 - 0.12 * even**2], shifted).astype(np.float32)
 
 
 @dataclass
@@ -107,15 +114,17 @@ class Data:
     def batch(self, which: int) -> Batch:
         """A batch of one pool."""
         pool, rng = self.pools[which], self.rng
-        size = self.size(pool)
-        video, audio, ids, lengths = pool.draw(rng, size)
+        wanted = self.size(pool)
+        times = CLIPS_OF_CAPTION if wanted % CLIPS_OF_CAPTION == 0 else 1
+        video, audio, ids, lengths = pool.draw(rng, wanted // times)
+        video, audio = mx.concatenate([video] * times), mx.concatenate([audio] * times)
+        size = len(video)
         level = np.rint(GRID * draw_sigmas(rng, size, pool.clip_tokens)).astype(np.int32).clip(1)
         chance = rng.random(size)
         video_level = mx.array(np.where(chance < FROZEN, 0, level))
         audio_level = mx.array(np.where(chance > 1 - FROZEN, 0, level))
-        dropped = rng.random(size)
         # No caption is the first token alone.
-        lengths = np.where(dropped < DROPPED / 2, 1, lengths).astype(np.int32)
+        lengths = np.where(rng.random(len(lengths)) < DROPPED / 2, 1, lengths).astype(np.int32)
         return Batch(
             video=video,
             audio=audio,
@@ -126,17 +135,17 @@ class Data:
             audio_level=levels()[audio_level],
             ids=mx.array(ids),
             lengths=mx.array(lengths),
-            unprompted=mx.array((dropped >= DROPPED / 2) & (dropped < DROPPED)),
+            unprompted=mx.array(rng.random(size) < DROPPED / 2),
             negative_video=self.negative[0],
             negative_audio=self.negative[1],
             key=mx.random.key(int(rng.integers(2**62))),
             tables=self.tables[which],
         )
 
-    def choose(self, progress: float) -> int:
+    def choose(self, progress: float, rng: np.random.Generator) -> int:
         """A pool at random, by the shares of those that take part."""
         shares = np.array([p.bucket.share * (p.bucket.after <= progress) for p in self.pools])
-        return int(self.rng.choice(len(self.pools), p=shares / shares.sum()))
+        return int(rng.choice(len(self.pools), p=shares / shares.sum()))
 
 
 def flattened(batch: Batch) -> tuple[mx.array, ...]:

@@ -14,7 +14,11 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
+from ltx_pocket.train.team import Team
 from ltx_pocket.train.trainer import Metrics, Trainer
+
+STEPS_TOGETHER = 16
+"""Steps between two looks at the first process's clock: each of them waits for the GPUs."""
 
 
 def arguments(description: str | None, *, minutes: float) -> argparse.ArgumentParser:
@@ -51,6 +55,29 @@ class Clock:
     def fraction(self) -> float:
         """Part of the budget that has passed, from 0 to 1 and beyond."""
         return self.elapsed / self.seconds if self.seconds else 1.0
+
+
+class Pace:
+    """How much of the time has passed, the same in all processes: they must take the same steps.
+
+    Between two looks at the clock it goes on as fast as before.
+    """
+
+    def __init__(self, team: Team, clock: Clock) -> None:
+        self.team, self.clock = team, clock
+        self.every = 1 if team.size == 1 else STEPS_TOGETHER
+        self.steps = 0
+        self.known = self.ahead = 0.0
+
+    def fraction(self) -> float:
+        """To be asked once for every step."""
+        since = self.steps % self.every
+        if since == 0:
+            now = self.team.agreed(self.clock.fraction)
+            self.ahead = (now - self.known) / self.every if self.steps else 0.0
+            self.known = now
+        self.steps += 1
+        return self.known + since * self.ahead
 
 
 def warm_cosine(fraction: float, steps: int, peak: float, warmup_steps: int = 100) -> float:

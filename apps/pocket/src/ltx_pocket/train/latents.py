@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import mlx.core as mx
 import numpy as np
@@ -62,27 +61,30 @@ class Bucket:
         return VideoPixelShape(1, self.num_frames, self.height, self.width, self.frame_rate)
 
 
+LATER = 0.4
+"""Fraction of the training after which other sizes than the native ones take part."""
+
 BUCKETS = {
     "pocket": (
         # The two stages of the distilled pipeline at the native size, and what one-stage pipelines make.
         Bucket(128, 128, 33, 0.36, 61440),
         Bucket(256, 256, 33, 0.34, 30720),
         # The same for other sizes of clips.
-        Bucket(96, 96, 33, 0.03, 4096, 0.1),
-        Bucket(192, 192, 33, 0.04, 4096, 0.1),
-        Bucket(128, 192, 33, 0.025, 3072, 0.1),
-        Bucket(192, 128, 33, 0.025, 3072, 0.1),
-        Bucket(256, 384, 33, 0.02, 2048, 0.2),
-        Bucket(384, 256, 33, 0.02, 2048, 0.2),
+        Bucket(96, 96, 33, 0.03, 4096, LATER),
+        Bucket(192, 192, 33, 0.04, 4096, LATER),
+        Bucket(128, 192, 33, 0.025, 3072, LATER),
+        Bucket(192, 128, 33, 0.025, 3072, LATER),
+        Bucket(256, 384, 33, 0.02, 2048, LATER),
+        Bucket(384, 256, 33, 0.02, 2048, LATER),
         # Other lengths, and another frame rate.
-        Bucket(128, 128, 17, 0.015, 3072, 0.2),
-        Bucket(256, 256, 17, 0.015, 2048, 0.2),
-        Bucket(128, 128, 65, 0.025, 3072, 0.2),
-        Bucket(256, 256, 65, 0.02, 1536, 0.3),
-        Bucket(256, 256, 33, 0.015, 2048, 0.3, frame_rate=24.0),
+        Bucket(128, 128, 17, 0.015, 3072, LATER),
+        Bucket(256, 256, 17, 0.015, 2048, LATER),
+        Bucket(128, 128, 65, 0.025, 3072, LATER),
+        Bucket(256, 256, 65, 0.02, 1536, LATER),
+        Bucket(256, 256, 33, 0.015, 2048, LATER, frame_rate=24.0),
         # Clips that end at an image.
-        Bucket(128, 128, 33, 0.025, 3072, 0.2, keyframe=32),
-        Bucket(256, 256, 33, 0.025, 2048, 0.2, keyframe=32),
+        Bucket(128, 128, 33, 0.025, 3072, LATER, keyframe=32),
+        Bucket(256, 256, 33, 0.025, 2048, LATER, keyframe=32),
     ),
     "tiny": (
         Bucket(64, 64, 9, 0.5, 12),
@@ -178,6 +180,7 @@ class Pool:
         scenes: how many.
         video, audio: tokens (N, T, D) float16.
         ids, lengths: captions, (N, wordings, tokens) and (N, wordings).
+        clip_tokens, frame_tokens: video tokens of a clip, and of one of its latent frames.
         image_tokens: tokens at the end of `video` that belong to the image beside the clip.
     """
 
@@ -192,51 +195,49 @@ class Pool:
         wordings: int = 6,
     ) -> None:
         """Encode the bucket's scenes, or fewer if the time is over before (by `time.monotonic`)."""
-        self.bucket = bucket
-        at_once = max(1, PIXELS_AT_ONCE // (bucket.num_frames * bucket.height * bucket.width))
+        self.bucket, self.encoders, self.captions, self.wordings = bucket, encoders, captions, wordings
+        self.at_once = max(1, PIXELS_AT_ONCE // (bucket.num_frames * bucket.height * bucket.width))
+        tools = encoders.video_tools(bucket)
+        self.clip_tokens = tools.num_tokens
+        self.frame_tokens = tools.target_shape.height * tools.target_shape.width
+        self.video, self.audio, self.ids, self.lengths = self._encoded(rng, bucket.scenes, deadline)
+        self.image_tokens = self.video.shape[1] - self.clip_tokens
+
+    @property
+    def scenes(self) -> int:
+        return len(self.video)
+
+    def _encoded(
+        self, rng: np.random.Generator, count: int, deadline: float
+    ) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
+        """New scenes: video, audio, ids, lengths."""
         video: list[mx.array] = []
         audio: list[mx.array] = []
         texts: list[str] = []
-        for first in range(0, bucket.scenes, at_once):
+        for first in range(0, count, self.at_once):
             if first >= LEAST_SCENES and time.monotonic() > deadline:
                 break
-            scenes = [sample_scene(rng) for _ in range(min(at_once, bucket.scenes - first))]
-            tokens = encoders.encode(scenes, bucket)
+            scenes = [sample_scene(rng) for _ in range(min(self.at_once, count - first))]
+            tokens = self.encoders.encode(scenes, self.bucket)
             # The captions are written while the device encodes.
             mx.async_eval(tokens)
-            texts += [caption(scene, rng) for scene in scenes for _ in range(wordings)]
+            texts += [caption(scene, rng) for scene in scenes for _ in range(self.wordings)]
             if video:
                 mx.eval(video[-1], audio[-1])
             video.append(tokens[0])
             audio.append(tokens[1])
-        self.video, self.audio = mx.concatenate(video), mx.concatenate(audio)
-        mx.eval(self.video, self.audio)
-        ids, lengths = captions.encode(texts)
-        self.scenes = len(self.video)
-        self.ids = ids.reshape(self.scenes, wordings, -1)
-        self.lengths = lengths.reshape(self.scenes, wordings)
-        tools = encoders.video_tools(bucket)
-        self.clip_tokens = tools.num_tokens
-        self.frame_tokens = tools.target_shape.height * tools.target_shape.width
-        self.image_tokens = self.video.shape[1] - self.clip_tokens
+        ids, lengths = self.captions.encode(texts)
+        joined = mx.concatenate(video), mx.concatenate(audio)
+        mx.eval(joined)
+        return *joined, ids.reshape(-1, self.wordings, ids.shape[1]), lengths.reshape(-1, self.wordings)
 
-    def save(self, path: Path) -> None:
-        """Write the scenes, for `extend`. The file appears when it is complete."""
-        tensors = {"video": self.video, "audio": self.audio}
-        tensors |= {"ids": mx.array(self.ids), "lengths": mx.array(self.lengths)}
-        beside = path.with_suffix(".partial.safetensors")
-        mx.save_safetensors(str(beside), tensors)
-        beside.rename(path)
-
-    def extend(self, path: Path) -> None:
-        """Take over the scenes that another pool of the same bucket has written."""
-        more = cast(dict[str, mx.array], mx.load(str(path)))
-        self.video = mx.concatenate([self.video, more["video"]])
-        self.audio = mx.concatenate([self.audio, more["audio"]])
+    def grow(self, rng: np.random.Generator) -> int:
+        """Encode some more scenes, as many as in one go. Returns how many."""
+        video, audio, ids, lengths = self._encoded(rng, self.at_once, math.inf)
+        self.video, self.audio = mx.concatenate([self.video, video]), mx.concatenate([self.audio, audio])
         mx.eval(self.video, self.audio)
-        self.ids = np.concatenate([self.ids, np.array(more["ids"])])
-        self.lengths = np.concatenate([self.lengths, np.array(more["lengths"])])
-        self.scenes = len(self.video)
+        self.ids, self.lengths = np.concatenate([self.ids, ids]), np.concatenate([self.lengths, lengths])
+        return len(video)
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
         """`size` scenes at random: video, audio, ids, lengths."""
@@ -272,3 +273,12 @@ def fill(
     for number, bucket in enumerate(buckets, start=1):
         deadline = start + seconds * sum(pixels[:number]) / sum(pixels)
         yield Pool(bucket, encoders, captions, rng, deadline=deadline)
+
+
+def grow(pools: Sequence[Pool], rng: np.random.Generator, seconds: float) -> int:
+    """Encode more scenes for about that time, of pools at random by their shares. Returns how many."""
+    shares = np.array([pool.bucket.share for pool in pools])
+    deadline, added = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        added += pools[int(rng.choice(len(pools), p=shares / shares.sum()))].grow(rng)
+    return added

@@ -1,7 +1,9 @@
 """Layers of the diffusion model with gradients that take few operations.
 
 A training step of a small network waits for the host, which starts every operation by itself. The layers
-compute what their originals do, rotations and activations in the network's own dtype.
+compute what their originals do, rotations and activations in the network's own dtype. Chains of elementwise
+operations are compiled: unfused, those of the feed-forward's GELU alone move more memory than all matrix
+products do. They take a dozen kernels, the same for all sizes.
 """
 
 import math
@@ -10,6 +12,7 @@ from typing import cast
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import mlx.nn as nn
+from ltx_core.device import compiled
 from ltx_models.text_encoder.connectors import Embeddings1DConnector
 from ltx_models.transformer.attention import Attention
 from ltx_models.transformer.feed_forward import GELUApprox
@@ -20,22 +23,37 @@ SLOPE = 2 * math.sqrt(2 / math.pi)
 CUBIC = SLOPE * 0.044715
 
 
-@mx.custom_function
-def gelu(x: mx.array) -> mx.array:
-    """GELU in its tanh approximation."""
+@compiled
+def _gelu(x: mx.array) -> mx.array:
     return x * mx.sigmoid(x * (SLOPE + CUBIC * mx.square(x)))
 
 
-@gelu.vjp
-def _gelu_vjp(x: mx.array, cotangent: mx.array, _: mx.array) -> mx.array:
+@compiled
+def _gelu_slope(x: mx.array, cotangent: mx.array) -> mx.array:
     square = mx.square(x)
     gate = mx.sigmoid(x * (SLOPE + CUBIC * square))
     return cotangent * gate * (1 + x * (1 - gate) * (SLOPE + 3 * CUBIC * square))
 
 
+@mx.custom_function
+def gelu(x: mx.array) -> mx.array:
+    """GELU in its tanh approximation."""
+    return _gelu(x)
+
+
+@gelu.vjp
+def _gelu_vjp(x: mx.array, cotangent: mx.array, _: mx.array) -> mx.array:
+    return _gelu_slope(x, cotangent)
+
+
+@compiled
+def _sum_of_products(a: mx.array, b: mx.array, c: mx.array, d: mx.array) -> mx.array:
+    return a * b + c * d
+
+
 def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
     pairs = x.reshape(*x.shape[:-1], 2, -1)
-    return (pairs * cos + pairs[..., ::-1, :] * sin).reshape(x.shape)
+    return _sum_of_products(pairs, cos, pairs[..., ::-1, :], sin).reshape(x.shape)
 
 
 @mx.custom_function
@@ -65,6 +83,11 @@ def turning(rotation: FreqsCis, dtype: mx.Dtype) -> FreqsCis:
     return cos, mx.concatenate([-sin, sin], axis=-2)
 
 
+@compiled
+def _softmax_slope(weights: mx.array, slope: mx.array, along: mx.array) -> mx.array:
+    return weights * (slope - along)
+
+
 @mx.custom_function
 def attention(queries: mx.array, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
     """Softmax(queries keys^T) values, and the softmax, of (B, heads, T, D)."""
@@ -79,7 +102,7 @@ def _attention_vjp(
     queries, keys, values = primals
     cotangent, (result, weights) = cotangents[0], outputs
     slope = cotangent @ values.swapaxes(-1, -2)
-    slope = weights * (slope - (cotangent * result).sum(axis=-1, keepdims=True))
+    slope = _softmax_slope(weights, slope, (cotangent * result).sum(axis=-1, keepdims=True))
     return (
         slope @ keys,
         slope.swapaxes(-1, -2) @ queries,

@@ -1,87 +1,22 @@
-"""The optimisation step: weights in a few long arrays, their average, and the files to go on from."""
+"""The optimisation step: weights in a few large arrays, their average, and the files to go on from."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 from ltx_core.device import backend
-from mlx.utils import tree_map, tree_map_with_path, tree_unflatten
+from mlx.utils import tree_map, tree_map_with_path
 
 from ltx_pocket.train.files import flat, load_tensors, save_tensors
+from ltx_pocket.train.layout import Layout, Wanted
+from ltx_pocket.train.muon import Muon
+from ltx_pocket.train.team import ALONE, Team
 
 Metrics = dict[str, mx.array]
 Loss = Callable[..., tuple[mx.array, Metrics]]
-
-
-class Layout:
-    """Where each weight of a network stands in a few long arrays: an optimiser then has a few things to do,
-    not hundreds, each of which would be a kernel of its own.
-
-    Args:
-        tree: arrays by name; only their shapes are kept.
-    """
-
-    CHUNK = 3 * 2**20
-    ALIGNMENT = 16
-
-    def __init__(self, tree: dict[str, Any]) -> None:
-        # (name, shape, padding): matrix products want their operands at round addresses.
-        self.chunks: list[list[tuple[str, tuple[int, ...], int]]] = [[]]
-        room = self.CHUNK
-        for name, value in flat(tree):
-            padding = -value.size % self.ALIGNMENT
-            if value.size + padding > room and self.chunks[-1]:
-                self.chunks.append([])
-                room = self.CHUNK
-            room -= value.size + padding
-            self.chunks[-1].append((name, value.shape, padding))
-        self.names = [name for chunk in self.chunks for name, _, _ in chunk]
-
-    def join(self, arrays: Sequence[mx.array]) -> list[mx.array]:
-        """The long arrays of the network's arrays in the tree's order, float32."""
-        values = iter(arrays)
-        result = []
-        for chunk in self.chunks:
-            pieces: list[mx.array] = []
-            for _, _, padding in chunk:
-                pieces.append(next(values).flatten())
-                if padding:
-                    pieces.append(mx.zeros(padding, pieces[-1].dtype))
-            result.append(mx.concatenate(pieces).astype(mx.float32))
-        return result
-
-    def split(self, chunks: Sequence[mx.array]) -> list[mx.array]:
-        """The network's arrays in the tree's order, parts of the long ones.
-
-        Take gradients by these, not by the long arrays: that of every slice would be as long as the whole.
-        """
-        arrays = []
-        for array, names in zip(chunks, self.chunks, strict=True):
-            start = 0
-            for _, shape, padding in names:
-                size = math.prod(shape)
-                arrays.append(array[start : start + size].reshape(shape))
-                start += size + padding
-        return arrays
-
-    def tree(self, chunks: Sequence[mx.array]) -> dict[str, Any]:
-        """The tree that the long arrays hold."""
-        return cast(dict[str, Any], tree_unflatten(list(zip(self.names, self.split(chunks), strict=True))))
-
-    def places(self, model: nn.Module) -> list[tuple[Any, Any]]:
-        """Where a network keeps its arrays: containers and keys, in the tree's order."""
-        found = []
-        for name in self.names:
-            *path, last = [int(part) if part.isdecimal() else part for part in name.split(".")]
-            container: Any = model
-            for part in path:
-                container = container[part]
-            found.append((container, last))
-        return found
 
 
 class Trainer:
@@ -93,6 +28,8 @@ class Trainer:
     Args:
         model: the network, or a module that holds several.
         loss: batch arrays -> (loss, further numbers to log), calling `model`. It may draw random numbers.
+        matrices: weights (out, in) whose optimiser is Muon; None for none of them.
+        team: processes that train the same weights, each on batches of its own.
         dtype: that the network computes in; None: bfloat16 on GPUs, float32 on CPUs.
         ema_decay: of the moving average, lower in the first steps.
         clip: largest norm of the gradient. A step whose gradient is not finite changes nothing.
@@ -105,6 +42,8 @@ class Trainer:
         model: nn.Module,
         loss: Loss,
         *,
+        matrices: Wanted | None = None,
+        team: Team = ALONE,
         dtype: mx.Dtype | None = None,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
@@ -114,6 +53,7 @@ class Trainer:
     ) -> None:
         self.model = model
         self.loss = loss
+        self.team = team
         self.dtype = dtype or (mx.float32 if backend() == "cpu" else mx.bfloat16)
         self.ema_decay = ema_decay
         self.clip = clip
@@ -121,15 +61,22 @@ class Trainer:
         self.fused = fused and backend() != "cpu"
         self.steps = 0
         tree = model.trainable_parameters()
-        self.layout = Layout(tree)
+        self.layout = Layout(tree, matrices) if matrices else Layout(tree)
         # Put there one by one: an update of the tree takes as long as the whole forward pass takes to build.
         self.places = self.layout.places(model)
         self.weights: dict[str, list[mx.array]] = {"now": self._join(tree)}
         self.weights["average"] = [mx.array(chunk) for chunk in self.weights["now"]]
         # Steps so far, those of earlier runs included: the optimiser counts since it had no moments.
         self.weights["count"] = [mx.array(0.0)]
-        self.optimizer = optim.AdamW(0.0, betas=list(betas), weight_decay=weight_decay, bias_correction=True)
-        self.optimizer.init({"chunks": self.weights["now"]})
+        self.optimizer: optim.Optimizer = optim.AdamW(
+            0.0, betas=list(betas), weight_decay=weight_decay, bias_correction=True
+        )
+        if self.layout.stacks:
+            self.optimizer = optim.MultiOptimizer(
+                [Muon(0.0, weight_decay=weight_decay), self.optimizer],
+                [lambda name, _: name.startswith("stacks")],
+            )
+        self.optimizer.init(self.layout.optimised(self.weights["now"]))
         self._compile()
 
     @property
@@ -145,7 +92,7 @@ class Trainer:
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(math.prod(shape) for chunk in self.layout.chunks for _, shape, _ in chunk)
+        return self.layout.parameters
 
     def _compile(self) -> None:
         self.state = [self.weights, self.optimizer.state, mx.random.state]
@@ -166,12 +113,13 @@ class Trainer:
         now = self.weights["now"]
         arrays = self.layout.split([chunk.astype(self.dtype) for chunk in now])
         (loss, metrics), slopes = mx.value_and_grad(self._forward)(arrays, *batch)
-        gradients = self.layout.join(slopes)
+        gradients = self.team.means(self.layout.join(slopes))
         norm = mx.sqrt(mx.stack([mx.square(g).sum() for g in gradients]).sum())
         finite = mx.isfinite(norm)
         scale = mx.minimum(1.0, self.clip / (norm + 1e-6))
         gradients = [mx.where(finite, g * scale, 0.0) for g in gradients]
-        now = self.optimizer.apply_gradients({"chunks": gradients}, {"chunks": now})["chunks"]
+        moved = self.optimizer.apply_gradients(self.layout.optimised(gradients), self.layout.optimised(now))
+        now = [*moved["chunks"], *moved.get("stacks", [])]
         count = self.weights["count"][0] + 1
         decay = mx.minimum(self.ema_decay, (1 + count) / (10 + count))
         average = [p + decay * (e - p) for e, p in zip(self.weights["average"], now, strict=True)]
@@ -185,6 +133,12 @@ class Trainer:
         self.steps += 1
         mx.async_eval(metrics, self.state)
         return metrics
+
+    def synchronize(self) -> None:
+        """Let all processes go on from the same weights, if their GPUs' last digits have led them apart."""
+        if self.team.size > 1:
+            for name in ("now", "average"):
+                self.weights[name] = self.team.means(self.weights[name])
 
     def install(self, ema: bool = True) -> None:
         """Give the network its weights: the moving average, or those of the last step."""
@@ -223,5 +177,5 @@ class Trainer:
         moments = flat({"optimizer": self.optimizer.state})
         if all(name in tensors and tensors[name].shape == value.shape for name, value in moments):
             self.optimizer.state = tree_map_with_path(restore, self.optimizer.state, path="optimizer")
-        self.optimizer.init({"chunks": self.weights["now"]})
+        self.optimizer.init(self.layout.optimised(self.weights["now"]))
         self.assign(params, ema, int(metadata["steps"]))

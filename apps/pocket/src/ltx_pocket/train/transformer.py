@@ -7,9 +7,13 @@
 A rectified flow (arXiv 2209.03003): tokens x = (1 - sigma) x0 + sigma noise, the network predicts noise - x0.
 Writes `diffusion.safetensors` (moving average, bfloat16), the state to go on from, `log.jsonl` and samples.
 A run may cover a part of the schedule: `--to 0.5`, and another one with `--resume` the rest. Each of them
-encodes scenes of its own.
+encodes scenes of its own. `--resume` also takes the folder of a packed model, whose weights it goes on from;
+`--video-vae` and `--audio-vae` its checkpoint, `--tokenizer` its folder `gemma`.
+
+Several GPUs train together: one process for each, with the environment that `ltx_pocket.train.team` names.
 """
 
+import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,12 +28,12 @@ from mlx.utils import tree_map
 
 from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_section
 from ltx_pocket.train.batches import Batch, Data, flattened
-from ltx_pocket.train.common import Clock, Log, arguments, warm_cosine
+from ltx_pocket.train.common import Clock, Log, Pace, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens
-from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill
+from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill, grow
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
-from ltx_pocket.train.scenes import collect
+from ltx_pocket.train.team import Team
 from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, save_state
 from ltx_pocket.world import HELD_OUT_SEED
@@ -39,6 +43,11 @@ MEASURED = (60, 100)
 """Steps between which the time of a step is measured: the first ones make plans for their sizes."""
 RESERVE = 30.0
 """Seconds at the end for files and samples."""
+
+
+def is_matrix(name: str, weight: mx.array) -> bool:
+    """Whether a weight is a linear map between hidden states, for Muon; gates of heads are not."""
+    return "blocks." in name and name.endswith(".weight") and weight.ndim == 2 and min(weight.shape) > 8
 
 
 def flow_loss(
@@ -62,7 +71,8 @@ def make_loss(network: Diffusion) -> Loss:
     def loss(*arrays: mx.array) -> tuple[mx.array, Metrics]:
         fields = len(Batch._fields) - 1
         batch = Batch._make([*arrays[:fields], Tables._make(arrays[fields:])])
-        contexts = network.contexts(batch.ids, batch.lengths)
+        times = len(batch.video) // len(batch.ids)
+        contexts = [mx.concatenate([x] * times) for x in network.contexts(batch.ids, batch.lengths)]
         negative = batch.negative_video, batch.negative_audio
         video_context, audio_context = (
             mx.where(batch.unprompted[:, None, None], other.astype(own.dtype), own)
@@ -128,13 +138,20 @@ def main() -> None:
         "--step-ms", type=float, default=80, help="smaller batches, if a step takes longer than this"
     )
     parser.add_argument("--encode-seconds", type=float, default=75, help="time for encoding scenes")
-    parser.add_argument("--scenes", type=Path, help="folder where `scenes` writes more of them")
+    parser.add_argument(
+        "--grow", type=float, default=0.05, help="part of the time for encoding more scenes while training"
+    )
     parser.add_argument("--start", type=float, help="fraction of the schedule to go on from, if not the last")
     parser.add_argument("--to", type=float, default=1.0, help="fraction of the schedule where to stop")
     parser.add_argument("--moments", action="store_true", help="save the optimiser's moments")
     args = parser.parse_args()
+    team = Team.join()
+    first = team.rank == 0
+    if not first:
+        args.out = args.out / f"rank-{team.rank}"
     clock = Clock(args.minutes)
     log = Log(args.out, clock)
+    # The same first weights in all processes, and batches of their own.
     mx.random.seed(args.seed)
 
     encoders, captions = Encoders(args.video_vae, args.audio_vae), Captions(args.tokenizer)
@@ -146,17 +163,17 @@ def main() -> None:
     network = Diffusion(config["transformer"], config["gemma"])
     network.initialize()
     loss = make_loss(network)
-    trainer = Trainer(network, loss, weight_decay=0.01, fused=args.fused)
+    trainer = Trainer(network, loss, matrices=is_matrix, team=team, weight_decay=0.01, fused=args.fused)
     start = 0.0
     if args.resume:
         metadata = load_state(trainer, args.resume)
         start = float(metadata["progress"]) if args.start is None else args.start
         if metadata["tokenizer"] != config["tokenizer"]:
             raise SystemExit("the tokenizer is not the one that the earlier run was trained with")
-    log.event(parameters=trainer.parameters, start=start)
+    log.event(parameters=trainer.parameters, start=start, processes=team.size)
 
-    # Other scenes for every part of the training.
-    rng = np.random.default_rng([args.seed, trainer.steps])
+    # Other scenes for every part of the training, and in every process.
+    rng = np.random.default_rng([args.seed, trainer.steps, team.rank])
     pools, tables = [], []
     for pool in fill(BUCKETS[args.size], encoders, captions, rng, args.encode_seconds):
         pools.append(pool)
@@ -168,9 +185,8 @@ def main() -> None:
         log.event(encoded=pool.bucket.name, scenes=pool.scenes)
     negative = Negative(trainer, network, captions)
     data = Data(pools, tables, rng, args.tokens, args.clips, negative.contexts())
-    unseen = list(
-        validations(encoders, captions, network, BUCKETS[args.size][:2], 8 if len(pools) < 4 else 128)
-    )
+    sizes = BUCKETS[args.size][:2] if first else ()
+    unseen = list(validations(encoders, captions, network, sizes, 8 if len(pools) < 4 else 128))
     log.event(batches=" ".join(f"{p.bucket.name}:{data.size(p)}" for p in pools))
 
     def validate() -> None:
@@ -178,45 +194,66 @@ def main() -> None:
         fixed_rng = np.random.default_rng(0)
         contexts = negative.contexts(ema=True)
         network.update(tree_map(lambda w: w.astype(trainer.dtype), trainer.ema))
-        for index, (pool, table) in enumerate(unseen):
+        for pool, table in unseen:
             check = Data([pool], [table], fixed_rng, 10**9, pool.scenes, contexts)
             _, metrics = loss(*flattened(check.batch(0)))
             log.event(
-                unseen=BUCKETS[args.size][index].name,
+                unseen=pool.bucket.name,
                 **{name: round(cast(float, value.item()), 5) for name, value in metrics.items()},
             )
 
     metadata = {"tokenizer": config["tokenizer"]}
     until = max(0.5, 1 - RESERVE / max(clock.seconds, 1e-6))
     timed: list[float] = []
-    first_step, checked, begin = trainer.steps, 0, min(clock.fraction, until - 1e-6)
-    while clock.fraction < until:
-        progress = start + (args.to - start) * (clock.fraction - begin) / (until - begin)
+    # All processes take the same steps: of the same sizes, at the same rates.
+    pace, plan = Pace(team, clock), np.random.default_rng([args.seed, trainer.steps])
+    first_step, checked, grown = trainer.steps, -1, clock.elapsed
+    begin = now = min(pace.fraction(), until - 1e-6)
+    while now < until:
+        progress = start + (args.to - start) * (now - begin) / (until - begin)
         since = trainer.steps - first_step
-        if since and since % 200 == 0:
+        if since and since % 100 == 0:
+            trainer.synchronize()
             data.negative = negative.contexts()
-            if args.scenes and (added := collect(args.scenes, pools)):
-                log.event(added=added, scenes=sum(pool.scenes for pool in pools))
+            added = grow(pools, rng, args.grow * (clock.elapsed - grown))
+            grown = clock.elapsed
+            log.event(added=added, scenes=sum(pool.scenes for pool in pools))
         if MEASURED[0] <= since <= MEASURED[1]:
             mx.eval(trainer.state)
             timed.append(clock.elapsed)
             if since == MEASURED[1]:
                 # The median: a size that comes for the first time takes seconds.
-                data.fit(args.step_ms, 1000 * float(np.median(np.diff(timed))))
+                data.fit(args.step_ms, team.agreed(1000 * float(np.median(np.diff(timed)))))
                 log.event(tokens=data.tokens, clips=data.largest)
-        if math.floor(6 * clock.fraction) > checked:
-            checked = math.floor(6 * clock.fraction)
+        if first and math.floor(6 * now) > checked:
+            checked = math.floor(6 * now)
             validate()
-            save_state(trainer, args.out, {**metadata, "progress": str(progress)}, args.moments)
-        which = data.choose(progress)
+            if since:
+                save_state(trainer, args.out, {**metadata, "progress": str(progress)}, args.moments)
+        which = data.choose(progress, plan)
         rate = warm_cosine(progress, since, args.lr, 300)
         batch = data.batch(which)
         log.add(trainer.steps, trainer.step(rate, *flattened(batch)), rate=rate, progress=round(progress, 3))
+        now = pace.fraction()
 
-    save_state(trainer, args.out, {**metadata, "progress": str(args.to)}, args.moments)
-    validate()
-    contexts = negative.contexts(ema=True)
-    # What is looked at is what is shipped: weights rounded to bfloat16.
+    if first:
+        save_state(trainer, args.out, {**metadata, "progress": str(args.to)}, args.moments)
+        validate()
+        finish(trainer, negative.contexts(ema=True), network, encoders, captions, config, args)
+    log.event(done=args.out.name, steps=trainer.steps)
+
+
+def finish(
+    trainer: Trainer,
+    contexts: Contexts,
+    network: Diffusion,
+    encoders: Encoders,
+    captions: Captions,
+    config: dict[str, Any],
+    args: argparse.Namespace,
+) -> None:
+    """The file of the stage, and clips from it. What is looked at is what is shipped: weights rounded to
+    bfloat16."""
     network.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
     save_diffusion(args.out / "diffusion.safetensors", network, config, mx.bfloat16)
     sigmas = np.array(LTX2Scheduler().execute(4 if args.size == "tiny" else 24)).tolist()
@@ -231,7 +268,6 @@ def main() -> None:
             args.video_vae,
             bucket,
         )
-    log.event(done=args.out.name)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """Files of the diffusion stage: its weights under official names, and the state to go on from."""
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from ltx_loaders import Checkpoint
+from ltx_loaders import Checkpoint, load_gemma
 from ltx_loaders.sources import read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 from ltx_models.text_encoder import GemmaConfig
 from ltx_models.transformer import LTXModel
 from mlx.utils import tree_map, tree_map_with_path
 
+from ltx_pocket.files import CHECKPOINT, GEMMA_FOLDER
 from ltx_pocket.train.diffusion import Diffusion
 from ltx_pocket.train.files import flat, load_tensors, official_tensors, save_tensors, write_checkpoint
 from ltx_pocket.train.trainer import Trainer
@@ -38,9 +40,17 @@ def save_diffusion(path: Path, network: Diffusion, config: dict[str, Any], dtype
 
 
 def load_diffusion(path: Path, dtype: mx.Dtype) -> tuple[Diffusion, dict[str, Any]]:
-    """What `save_diffusion` has written, and its config."""
-    checkpoint = Checkpoint.open(path)
+    """What `save_diffusion` has written, or the same networks of a packed model, and their config.
+
+    Args:
+        path: the file, or the packed model's folder.
+    """
+    checkpoint = Checkpoint.open(path / CHECKPOINT if path.is_dir() else path)
     config = dict(checkpoint.config)
+    if path.is_dir():
+        folder = path / GEMMA_FOLDER
+        config["gemma"] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config["tokenizer"] = fingerprint(folder)
     network = Diffusion(config["transformer"], config["gemma"])
     transformer = checkpoint.build("transformer", dtype)
     assert isinstance(transformer, LTXModel)
@@ -48,8 +58,11 @@ def load_diffusion(path: Path, dtype: mx.Dtype) -> tuple[Diffusion, dict[str, An
     gemma = GemmaConfig.from_config(config["gemma"])
     processor = checkpoint.build("embeddings_processor", dtype, gemma=gemma)
     network.embeddings.update(processor.parameters())
-    tensors = read_tensors(checkpoint.header)
-    load_weights(network.gemma, tensors, KeyMap({GEMMA: ""}), dtype, str(path))
+    if path.is_dir():
+        network.gemma.update(load_gemma(folder, dtype).parameters())
+    else:
+        tensors = read_tensors(checkpoint.header)
+        load_weights(network.gemma, tensors, KeyMap({GEMMA: ""}), dtype, str(path))
     mx.eval(network.parameters())
     return network, config
 
@@ -78,15 +91,22 @@ def save_state(trainer: Trainer, folder: Path, metadata: dict[str, str], moments
 
 
 def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
-    """Go on from what `save_state` has written, and return its metadata.
+    """Go on from what `save_state` has written, or from a packed model, and return the metadata; the schedule
+    of a packed model begins anew.
 
-    Without the files of the moving average, it begins with the weights; without moments, there are new ones.
+    Without the files of the moving average, it begins with the weights; without moments that fit, there are
+    new ones.
 
     Raises:
         FileNotFoundError: there is no state in `folder`.
         ValueError: the state is that of another network.
     """
-    tensors, metadata = load_tensors(folder, "state")
+    if (folder / CHECKPOINT).exists():
+        network, config = load_diffusion(folder, mx.float32)
+        tensors = dict(flat(network.trainable_parameters()))
+        metadata = {"tokenizer": config["tokenizer"], "steps": "0", "progress": "0"}
+    else:
+        tensors, metadata = load_tensors(folder, "state")
     wanted = {name: value.shape for name, value in flat(trainer.params)}
     if wanted != {name: value.shape for name, value in tensors.items()}:
         raise ValueError(f"the state in {folder} belongs to a network of another size")
@@ -100,8 +120,10 @@ def load_state(trainer: Trainer, folder: Path) -> dict[str, str]:
         ema = tree_map(mx.add, params, tree(load_tensors(folder, "drift")[0]))
     if any(folder.glob("moments-*.safetensors")):
         saved, _ = load_tensors(folder, "moments")
-        trainer.optimizer.state = tree_map_with_path(
-            lambda name, old: saved[name].astype(old.dtype), trainer.optimizer.state
-        )
+        state = trainer.optimizer.state
+        if all(name in saved and saved[name].shape == value.shape for name, value in flat(state)):
+            trainer.optimizer.state = tree_map_with_path(
+                lambda name, old: saved[name].astype(old.dtype), state
+            )
     trainer.assign(params, ema, int(metadata["steps"]))
     return metadata

@@ -1,0 +1,81 @@
+"""Little memory: the same clip, bit for bit, with the networks read while they run."""
+
+from pathlib import Path
+from typing import Any
+
+import ltx_core  # noqa: F401  (BLAS before mlx)
+import numpy as np
+import pytest
+from ltx_core import ConfigError
+from ltx_loaders import StreamedBlocks
+from ltx_pipelines import (
+    CheckpointModels,
+    DistilledConfig,
+    GuidanceChange,
+    LoraPathStrength,
+    Memory,
+    OneStageConfig,
+    OneStagePipeline,
+    TextToVideoConfig,
+    TextToVideoPipeline,
+)
+from ltx_pipelines.enhance import enhance_prompt
+from ltx_pipelines.events import ignore
+
+from tests.e2e.conftest import FIXTURES
+from tests.e2e.test_loras import AUDIO, VIDEO, write_lora
+
+SIZE: dict[str, Any] = {"height": 64, "width": 64, "num_frames": 9}
+
+
+def open_models(generation: str, memory: Memory, lora: Path, dtype: str) -> CheckpointModels:
+    root = FIXTURES.parent / f"ltx-{generation}"
+    return CheckpointModels(
+        root / "checkpoint.safetensors",
+        root / "gemma",
+        loras=[LoraPathStrength(lora, 0.5)],
+        dtype=dtype,
+        memory=memory,
+    )
+
+
+@pytest.mark.parametrize("generation", ["2.0", "2.3"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_clip_is_the_same_to_the_bit(generation: str, dtype: str, tmp_path: Path) -> None:
+    checkpoint = FIXTURES.parent / f"ltx-{generation}" / "checkpoint.safetensors"
+    lora = write_lora(tmp_path / "lora.safetensors", checkpoint, VIDEO, AUDIO)
+    results = []
+    for memory in (Memory.FREE, Memory.LOW):
+        models = open_models(generation, memory, lora, dtype)
+        with models.transformer() as transformer:
+            assert isinstance(transformer.transformer_blocks, StreamedBlocks) == (memory is Memory.LOW)
+        results.append(
+            TextToVideoPipeline(models)(TextToVideoConfig(prompt="a fox", num_inference_steps=2, **SIZE))
+        )
+    resident, low = results
+    assert low.frames.tobytes() == resident.frames.tobytes()
+    assert low.audio is not None
+    assert resident.audio is not None
+    assert np.array_equal(np.array(low.audio.waveform), np.array(resident.audio.waveform))
+
+
+def test_guidance_and_one_stream_alone(files: dict[str, Path], tmp_path: Path) -> None:
+    lora = write_lora(tmp_path / "lora.safetensors", files["--checkpoint"], VIDEO)
+    config = OneStageConfig(
+        prompt="a fox",
+        num_inference_steps=2,
+        generate_audio=False,
+        video_guidance=GuidanceChange(stg_blocks=[1]),
+        **SIZE,
+    )
+    clips = [
+        OneStagePipeline(open_models("2.0", memory, lora, "float32"))(config).frames.tobytes()
+        for memory in (Memory.FREE, Memory.LOW)
+    ]
+    assert clips[0] == clips[1]
+
+
+def test_prompts_are_not_written_out(files: dict[str, Path]) -> None:
+    models = CheckpointModels(files["--checkpoint"], files["--gemma"], memory=Memory.LOW)
+    with pytest.raises(ConfigError, match="leave --enhance-prompt or --low-ram out"):
+        enhance_prompt(models, DistilledConfig(prompt="a fox", **SIZE), ignore)

@@ -21,25 +21,20 @@ from ltx_pipelines import (
     check_output,
 )
 
-from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
-from ltx_cli.guidance import GuidanceOptions, flags, guided_options
-from ltx_cli.models import ModelFiles
+from ltx_cli.arguments import parse_image
+from ltx_cli.groups import flags, grouped_options
+from ltx_cli.guidance import GuidanceOptions
+from ltx_cli.models import ModelFiles, ModelOptions
 from ltx_cli.options import (
-    CheckpointFile,
-    DistilledLora,
-    Dtype,
     EnhancePrompt,
     FrameRate,
-    GemmaFolder,
     Height,
     Images,
-    Loras,
     NoAudio,
     NumFrames,
     Output,
     Prompt,
     Seed,
-    SpatialUpscaler,
     Steps,
     Width,
 )
@@ -54,14 +49,10 @@ class PipelineName(StrEnum):
     two_stage_hq = "two-stage-hq"
 
 
-@guided_options
+@grouped_options
 def generate(
     prompt: Prompt,
     *,
-    checkpoint: CheckpointFile = None,
-    gemma: GemmaFolder = None,
-    spatial_upscaler: SpatialUpscaler = None,
-    distilled_lora: DistilledLora = None,
     distilled_lora_strength_stage_1: Annotated[
         float | None, typer.Option(help="Of the distilled LoRA in the guided stage of two-stage-hq (0.25).")
     ] = None,
@@ -82,11 +73,17 @@ def generate(
     steps: Steps = None,
     guidance: GuidanceOptions,
     image: Images = None,
-    lora: Loras = None,
+    double_frame_rate: Annotated[
+        bool,
+        typer.Option("--double-frame-rate", help="Put a new frame between every two, in latent space."),
+    ] = False,
+    temporal_upscaler: Annotated[
+        Path | None, typer.Option(help="Latent upscaler x2 in time, for --double-frame-rate.")
+    ] = None,
     enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
-    dtype: Dtype = "auto",
     no_audio: NoAudio = False,
+    model: ModelOptions,
     output: Output = Path("clip.mp4"),
 ) -> None:
     """Make a clip with sound from a prompt.
@@ -94,8 +91,7 @@ def generate(
     Without --checkpoint and --gemma, the pocket model makes it: a small one that ships with this command.
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
-    loras = [parse_lora(value) for value in lora or ()]
+    files = model.files()
     clip: dict[str, Any] = {
         **files.clip,
         "prompt": prompt,
@@ -116,25 +112,28 @@ def generate(
     if pipeline is PipelineName.distilled:
         guidance.refuse(f"{name}: it runs without guidance; use --pipeline one-stage or two-stage")
         config = DistilledConfig(**clip)
-        runner = DistilledPipeline(files.open(loras, dtype, distilled=True))
+        runner = DistilledPipeline(files.open(distilled=True))
     elif pipeline is PipelineName.two_stage:
         config, refiner = TwoStageConfig(**clip, **guidance.fields()), files.require_distilled_lora()
-        runner = TwoStagePipeline(files.open(loras, dtype, distilled=False, two_stages=True), refiner)
+        runner = TwoStagePipeline(files.open(distilled=False, two_stages=True), refiner)
     elif pipeline is PipelineName.two_stage_hq:
         config, refiner = TwoStageHQConfig(**clip, **guidance.fields()), files.require_distilled_lora()
-        models = files.open(loras, dtype, distilled=False, two_stages=True)
+        models = files.open(distilled=False, two_stages=True)
         runner = TwoStageHQPipeline(models, refiner, **strengths)
     elif pipeline is PipelineName.text_to_video:
         why = f"{name}: it knows prompt guidance only; use --pipeline one-stage"
         guidance.refuse(why, but=("negative_prompt", "cfg_scale", "audio_cfg_scale"))
         files.refuse_distilled_lora(f"{name}: it has no second stage; use --pipeline two-stage")
         config = TextToVideoConfig(**clip, **guidance.fields())
-        runner = TextToVideoPipeline(files.open(loras, dtype, distilled=False))
+        runner = TextToVideoPipeline(files.open(distilled=False))
     else:
         files.refuse_distilled_lora(f"{name}: it has no second stage; use --pipeline two-stage")
         config = OneStageConfig(**clip, **guidance.fields())
-        runner = OneStagePipeline(files.open(loras, dtype, distilled=False))
-    make_clip(files, runner, config, output, enhance=enhance_prompt)
+        runner = OneStagePipeline(files.open(distilled=False))
+    upscaler = None
+    if double_frame_rate or temporal_upscaler is not None:
+        upscaler = files.require_temporal_upscaler(temporal_upscaler)
+    make_clip(files, runner, config, output, enhance=enhance_prompt, temporal_upscaler=upscaler)
 
 
 def _check_strengths(pipeline: PipelineName, files: ModelFiles, strengths: dict[str, float]) -> None:

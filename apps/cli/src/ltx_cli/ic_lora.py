@@ -6,15 +6,12 @@ from typing import Annotated
 import typer
 from ltx_pipelines import ICLoraConfig, ICLoraPipeline, check_output
 
-from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora, parse_reference
-from ltx_cli.models import ModelFiles
+from ltx_cli.arguments import parse_image, parse_lora, parse_reference
+from ltx_cli.groups import Without, grouped_options
+from ltx_cli.models import ModelOptions
 from ltx_cli.options import (
-    CheckpointFile,
-    DistilledLora,
-    Dtype,
     EnhancePrompt,
     FrameRate,
-    GemmaFolder,
     Height,
     Images,
     NoAudio,
@@ -22,13 +19,13 @@ from ltx_cli.options import (
     Output,
     Prompt,
     Seed,
-    SpatialUpscaler,
     Steps,
     Width,
 )
 from ltx_cli.running import given, make_clip
 
 
+@grouped_options
 def ic_lora(
     prompt: Prompt,
     *,
@@ -40,9 +37,12 @@ def ic_lora(
         ),
     ],
     lora: Annotated[
-        list[str],
-        typer.Option(metavar="PATH [STRENGTH]", help="In-context LoRA at a strength (1). Repeatable."),
-    ],
+        list[str] | None,
+        typer.Option(
+            metavar="PATH [STRENGTH]",
+            help="In-context LoRA at a strength (1). Repeatable. The pocket model has one of its own.",
+        ),
+    ] = None,
     conditioning_attention_strength: Annotated[
         float, typer.Option(help="How strongly the clip attends to the reference, 0 to 1.")
     ] = 1.0,
@@ -55,10 +55,6 @@ def ic_lora(
     skip_stage_2: Annotated[
         bool, typer.Option("--skip-stage-2", help="End at half the height and width; faster.")
     ] = False,
-    checkpoint: CheckpointFile = None,
-    gemma: GemmaFolder = None,
-    spatial_upscaler: SpatialUpscaler = None,
-    distilled_lora: DistilledLora = None,
     height: Height = None,
     width: Width = None,
     num_frames: NumFrames = None,
@@ -67,16 +63,17 @@ def ic_lora(
     image: Images = None,
     enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
-    dtype: Dtype = "auto",
     no_audio: NoAudio = False,
+    model: Annotated[ModelOptions, Without("lora")],
     output: Output = Path("clip.mp4"),
 ) -> None:
     """Make a clip after a reference video, with an in-context LoRA on a distilled model.
 
-    The frames of the reference are taken one by one, up to the length of the clip.
+    The frames of the reference are taken one by one, up to the length of the clip. The pocket model's own
+    LoRA lets things move as a white silhouette on black does.
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
+    files = model.files()
     size = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
     config = ICLoraConfig(
         **{**files.clip, **size},
@@ -90,10 +87,10 @@ def ic_lora(
         conditioning_attention_mask=conditioning_attention_mask,
         skip_stage_2=skip_stage_2,
     )
-    loras = [parse_lora(value) for value in lora]
+    loras = [parse_lora(value) for value in lora or ()] or files.own_ic_loras()
     make_clip(
         files,
-        ICLoraPipeline(files.open([], dtype, distilled=True), loras),
+        ICLoraPipeline(files.open(distilled=True), loras),
         config,
         output,
         enhance=enhance_prompt,

@@ -1,14 +1,17 @@
 """Which model a clip is made with: the files that were given, or else the pocket model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from ltx_core import ConfigError
 from ltx_core.blas import limit_threads
 from ltx_pipelines import CheckpointModels, LoraPathStrength, require_distilled_lora
 from ltx_pocket import model as pocket
+
+from ltx_cli.arguments import parse_distilled_lora, parse_lora
+from ltx_cli.groups import OptionGroup
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,12 @@ class ModelFiles:
     gemma: Path | None
     spatial_upscaler: Path | None
     distilled_lora: LoraPathStrength | None = None
+    loras: tuple[LoraPathStrength, ...] = ()
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        given = {name: path for name, path in vars(self).items() if path is not None}
+        files = ("checkpoint", "gemma", "spatial_upscaler", "distilled_lora")
+        given = [name for name in files if getattr(self, name) is not None]
         missing = [f"--{name}" for name in ("checkpoint", "gemma") if name not in given]
         if given and missing:
             names = " and ".join("--" + name.replace("_", "-") for name in given)
@@ -47,9 +53,7 @@ class ModelFiles:
         """What a person should know about this prompt on this model."""
         return pocket.outside_world(prompt) if self.are_pocket else None
 
-    def open(
-        self, loras: Sequence[LoraPathStrength], dtype: str, *, distilled: bool, two_stages: bool = False
-    ) -> CheckpointModels:
+    def open(self, *, distilled: bool, two_stages: bool = False) -> CheckpointModels:
         """The networks.
 
         Args:
@@ -64,11 +68,18 @@ class ModelFiles:
             # Its matrix products are so small that threads wait for each other longer than they compute.
             limit_threads(1)
             return pocket.open_models(
-                pocket.WEIGHTS, distilled=distilled, two_stages=two_stages, loras=loras, dtype=dtype
+                pocket.WEIGHTS,
+                distilled=distilled,
+                two_stages=two_stages,
+                loras=self.loras,
+                dtype=self.dtype,
             )
+        loras = self.loras
         if distilled and self.distilled_lora is not None:
-            loras = [self.distilled_lora, *loras]
-        return CheckpointModels(self.checkpoint, self.gemma, self.spatial_upscaler, loras=loras, dtype=dtype)
+            loras = (self.distilled_lora, *loras)
+        return CheckpointModels(
+            self.checkpoint, self.gemma, self.spatial_upscaler, loras=loras, dtype=self.dtype
+        )
 
     def require_distilled_lora(self) -> LoraPathStrength:
         """The LoRA that the second stage of a guided pipeline is refined with; the pocket model has its own.
@@ -79,6 +90,22 @@ class ModelFiles:
         if self.are_pocket:
             return pocket.distilled_lora(pocket.WEIGHTS)
         return require_distilled_lora(self.distilled_lora)
+
+    def own_ic_loras(self) -> list[LoraPathStrength]:
+        """The in-context LoRA that the model comes with, if it is the pocket model."""
+        return [pocket.ic_lora(pocket.WEIGHTS)] if self.are_pocket else []
+
+    def require_temporal_upscaler(self, path: Path | None) -> Path:
+        """The upscaler in time, the one that was given or the pocket model's own.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if path is None and not self.are_pocket:
+            raise ConfigError(
+                "--double-frame-rate needs the file ltx-2-temporal-upscaler-x2; give --temporal-upscaler"
+            )
+        return path or pocket.temporal_upscaler(pocket.WEIGHTS)
 
     def refuse_distilled_lora(self, why: str) -> None:
         """A LoRA without effect is an error, not a surprise.
@@ -91,3 +118,47 @@ class ModelFiles:
         """
         if self.distilled_lora is not None:
             raise ConfigError(f"--distilled-lora cannot be used with {why}")
+
+
+@dataclass(frozen=True)
+class ModelOptions(OptionGroup):
+    """The options that choose a model."""
+
+    panel = "Model"
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="LTX-2 checkpoint, the official single file; the pocket model if not given."),
+    ] = None
+    gemma: Annotated[
+        Path | None, typer.Option(help="Folder of the Gemma 3 text encoder, with --checkpoint.")
+    ] = None
+    spatial_upscaler: Annotated[
+        Path | None, typer.Option(help="Latent upscaler x2, for two-stage pipelines.")
+    ] = None
+    distilled_lora: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH [STRENGTH]",
+            help="Distilled LoRA at a strength (1): makes an undistilled checkpoint fit for few steps.",
+        ),
+    ] = None
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH [STRENGTH]", help="LoRA at a strength (1). Repeatable."),
+    ] = None
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto"
+
+    def files(self) -> ModelFiles:
+        """What they name.
+
+        Raises:
+            ConfigError: the strength of a LoRA is not finite; or as `ModelFiles`.
+        """
+        return ModelFiles(
+            self.checkpoint,
+            self.gemma,
+            self.spatial_upscaler,
+            parse_distilled_lora(self.distilled_lora),
+            tuple(parse_lora(value) for value in self.lora or ()),
+            self.dtype,
+        )

@@ -4,8 +4,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ltx_pipelines import Pipeline
+from ltx_pipelines import Pipeline, double_frame_rate
 from ltx_pipelines.enhance import enhance_prompt, enhancement_plan
+from ltx_pipelines.frame_rate import doubling_plan
 from rich.console import Console
 
 from ltx_cli.models import ModelFiles
@@ -18,16 +19,25 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def make_clip(
-    files: ModelFiles, runner: Pipeline[Any], config: Any, output: Path, *, enhance: bool = False
+    files: ModelFiles,
+    runner: Pipeline[Any],
+    config: Any,
+    output: Path,
+    *,
+    enhance: bool = False,
+    temporal_upscaler: Path | None = None,
 ) -> None:
     """Say what will be made, make it, and write it.
 
     Args:
         enhance: have the prompt written out first, and say what it has become.
+        temporal_upscaler: double the frame rate at the end with this file.
     """
     started = time.monotonic()
     console = Console(stderr=True)
     plan = [*([enhancement_plan()] if enhance else []), *runner.plan(config)]
+    if temporal_upscaler is not None:
+        plan += doubling_plan(runner.models, temporal_upscaler, config.num_frames)
     if note := files.note(config.prompt):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))
@@ -41,6 +51,8 @@ def make_clip(
                 told = f"prompt: {config.prompt}"
             console.print(told, highlight=False, markup=False, soft_wrap=True)
         result = runner(config, on_step=on_step)
+        if temporal_upscaler is not None:
+            result = double_frame_rate(runner.models, result, temporal_upscaler, on_step=on_step)
     result.save(output)
     seconds = time.monotonic() - started
     console.print(f"{output}: made in {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_d
 from ltx_pipelines.enhance import enhance_prompt
 from ltx_pipelines.events import Cancelled, OnStep, StageEvent
 from ltx_pipelines.extend import ExtendConfig, ExtendPipeline, create_extend_pipeline
+from ltx_pipelines.frame_rate import double_frame_rate
 from ltx_pipelines.ic_lora import ICLoraConfig, ICLoraPipeline, create_ic_lora_pipeline
 from ltx_pipelines.images import ImageCondition, MediaError
 from ltx_pipelines.keyframes import (
@@ -105,6 +106,7 @@ __all__ = [
     "create_text_to_video_pipeline",
     "create_two_stage_hq_pipeline",
     "create_two_stage_pipeline",
+    "double_frame_rate",
     "enhance_prompt",
     "read_audio",
     "require_distilled_lora",

@@ -18,10 +18,12 @@ from ltx_models.transformer import LTXModel
 from ltx_pipelines import DistilledConfig, ReferenceVideo
 from ltx_pipelines.events import ignore
 from ltx_pipelines.references import AttentionStrength, ReferenceScale, encode_references
-from ltx_pocket.evaluate.following import reference, track_distance, untold
+from ltx_pocket.evaluate.following import reference, untold
 from ltx_pocket.evaluate.judge import unseen
 from ltx_pocket.evaluate.makers import Size, World, to_bytes
-from ltx_pocket.evaluate.run import Part, Settings, measure
+from ltx_pocket.evaluate.run import measure
+from ltx_pocket.evaluate.settings import Part, Settings
+from ltx_pocket.evaluate.tracks import track_distance
 from ltx_pocket.model import create_distilled_pipeline, create_ic_lora_pipeline, open_models, style_lora
 from ltx_pocket.pack import Parts, pack
 from ltx_pocket.train.adapters import Adapters

@@ -15,14 +15,18 @@ import mlx.core as mx
 from ltx_core import MultiModalGuiderParams
 from ltx_loaders import LoaderError
 from ltx_pipelines import (
+    AudioToVideoPipeline,
     CheckpointModels,
     DistilledPipeline,
+    ExtendPipeline,
     ICLoraPipeline,
     KeyframeInterpolationPipeline,
     LoraPathStrength,
     Memory,
     OneStagePipeline,
     PipelineDefaults,
+    RetakePipeline,
+    TextToAudioPipeline,
     TextToVideoPipeline,
     TwoStageHQPipeline,
     TwoStagePipeline,
@@ -36,6 +40,7 @@ from ltx_pocket.files import (
     IC_LORA,
     SPATIAL_UPSCALER,
     STYLE_LORA,
+    TEMPORAL_UPSCALER,
     WEIGHTS,
 )
 from ltx_pocket.world.captions import names_a_thing
@@ -159,6 +164,36 @@ def create_keyframe_interpolation_pipeline(
 def create_ic_lora_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> ICLoraPipeline:
     """A clip after a reference video, by the model's own LoRA; options and errors as `open_models`."""
     return ICLoraPipeline(open_models(folder, distilled=True, **options), [ic_lora(folder)])
+
+
+def create_audio_to_video_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> AudioToVideoPipeline:
+    """A clip to a given sound, in two stages; options and errors as `open_models`."""
+    models = open_models(folder, distilled=False, two_stages=True, **options)
+    return AudioToVideoPipeline(models, distilled_lora(folder))
+
+
+def create_retake_pipeline(
+    folder: str | Path = WEIGHTS, *, distilled: bool = True, **options: Any
+) -> RetakePipeline:
+    """A part of a clip made anew, in few steps or guided; options and errors as `open_models`."""
+    return RetakePipeline(open_models(folder, distilled=distilled, **options), distilled=distilled)
+
+
+def create_extend_pipeline(
+    folder: str | Path = WEIGHTS, *, distilled: bool = True, **options: Any
+) -> ExtendPipeline:
+    """More of a clip, in few steps or guided; options and errors as `open_models`."""
+    return ExtendPipeline(open_models(folder, distilled=distilled, **options), distilled=distilled)
+
+
+def create_text_to_audio_pipeline(folder: str | Path = WEIGHTS, **options: Any) -> TextToAudioPipeline:
+    """A sound alone, guided; options and errors as `open_models`."""
+    return TextToAudioPipeline(open_models(folder, distilled=False, **options))
+
+
+def temporal_upscaler(folder: str | Path = WEIGHTS) -> Path:
+    """The model's own upscaler in time, for `ltx_pipelines.double_frame_rate`."""
+    return Path(folder) / TEMPORAL_UPSCALER
 
 
 def outside_world(prompt: str) -> str | None:

@@ -15,12 +15,11 @@ from ltx_pipelines.events import ignore
 
 from ltx_pocket.evaluate.judge import Case, Made
 from ltx_pocket.evaluate.makers import Size, World
-from ltx_pocket.evaluate.parts import Series
+from ltx_pocket.evaluate.parts import Series, similarity
 from ltx_pocket.evaluate.sheet import ContactSheet
 from ltx_pocket.evaluate.tally import decibels
 from ltx_pocket.world import BACKGROUNDS
 from ltx_pocket.world.captions import PARTS
-from ltx_pocket.world.detectors import psnr
 
 VIDEO_TARGET = 30.0
 """Decibels, on average."""
@@ -62,13 +61,12 @@ def measure_autoencoders(
     def make(case: Case, image: np.ndarray | None = None) -> Made:
         truth = world(case)
         made = through(truth)
-        ratio = psnr(truth.frames / np.float32(255), made.frames / np.float32(255))
-        ratios.append((case.scene.background, ratio))
+        ratios.append((case.scene.background, similarity(truth.frames, made.frames)))
         return made
 
-    series = Series(make, sheet)
+    series = Series(sheet)
     for case in cases:
-        series.add(replace(case, parts=frozenset(PARTS)))
+        series.add(make, replace(case, parts=frozenset(PARTS)))
     backgrounds = {
         name: round(fmean(own), 2)
         for name in BACKGROUNDS

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ltx_pocket import configs
 from ltx_pocket.evaluate.makers import PipelineName, Size
-from ltx_pocket.evaluate.run import REPORT, Part, Settings, measure
+from ltx_pocket.evaluate.run import REPORT, measure
+from ltx_pocket.evaluate.settings import Part, Settings
 from ltx_pocket.evaluate.tables import print_report
 from ltx_pocket.files import WEIGHTS
 
@@ -23,16 +24,14 @@ def evaluate(
         "evaluation"
     ),
     part: Annotated[
-        str, typer.Option(help="Of prompts, bounce, vae, guidance, image, ic-lora, style; joined by commas.")
+        str, typer.Option(help=f"Of {', '.join(Part)}; joined by commas, or all of them: all.")
     ] = "prompts,bounce,vae,guidance,image",
     pipeline: Annotated[
         list[PipelineName] | None,
         typer.Option(help="Repeatable. world: the world's own clips, for what the detectors miss."),
     ] = None,
     count: Annotated[int, typer.Option(help="Clips of prompts, vae and image, each.")] = 100,
-    few: Annotated[
-        int, typer.Option(help="Clips of bounce, ic-lora and style, and of each guidance scale.")
-    ] = 32,
+    few: Annotated[int, typer.Option(help="Clips of every other part, and of each guidance scale.")] = 32,
     guidance_sweep: Annotated[str, typer.Option(help="Guidance scales, joined by commas.")] = "1,2,3,5",
     steps: Annotated[
         int | None, typer.Option(help="Of pipelines with guidance; the model's own if not given.")
@@ -75,6 +74,8 @@ def _bars() -> Progress:
 
 
 def _parts(text: str) -> tuple[Part, ...]:
+    if text == "all":
+        return tuple(Part)
     names = [name.strip() for name in text.split(",")]
     unknown = sorted(set(names) - set(Part))
     if unknown:

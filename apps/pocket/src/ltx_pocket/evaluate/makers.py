@@ -7,21 +7,26 @@ from typing import Any, NamedTuple, Protocol
 
 import mlx.core as mx
 import numpy as np
+from ltx_core import Audio
 from ltx_pipelines import (
     ClipConfig,
     DistilledConfig,
     DistilledPipeline,
+    GenerationResult,
     ImageCondition,
     OneStageConfig,
     OneStagePipeline,
     Pipeline,
     TextToVideoConfig,
     TextToVideoPipeline,
+    TwoStageConfig,
+    TwoStageHQConfig,
+    VideoInput,
 )
 
 from ltx_pocket import configs
 from ltx_pocket.evaluate.judge import Case, Made
-from ltx_pocket.model import open_models
+from ltx_pocket.model import create_two_stage_hq_pipeline, create_two_stage_pipeline, open_models
 from ltx_pocket.world import Scene, pack, render, synthesize
 
 
@@ -31,6 +36,8 @@ class PipelineName(StrEnum):
     distilled = "distilled"
     one_stage = "one-stage"
     text_to_video = "text-to-video"
+    two_stage = "two-stage"
+    two_stage_hq = "two-stage-hq"
     world = "world"
 
 
@@ -60,6 +67,19 @@ def first_frame(scene: Scene, size: Size) -> np.ndarray:
 def to_bytes(pictures: mx.array) -> np.ndarray:
     """Values in [0, 1] to the nearest uint8."""
     return np.array((255 * pictures + 0.5).astype(mx.uint8))
+
+
+def made_of(result: GenerationResult) -> Made:
+    """The clip that a pipeline gives."""
+    assert result.audio is not None
+    waveform = np.array(result.audio.waveform.astype(mx.float32))
+    return Made(result.frames, result.frame_rate, waveform, result.audio.sampling_rate)
+
+
+def video_input(made: Made) -> VideoInput:
+    """A clip for pipelines that start from one."""
+    sound = Audio(mx.array(made.waveform), made.sampling_rate)
+    return VideoInput(made.frames, made.frame_rate, sound)
 
 
 class World:
@@ -94,10 +114,7 @@ class Generator:
         config = self.config(
             prompt=case.prompt, seed=case.seed, images=images, **self.size._asdict(), **self.settings
         )
-        result = self.pipeline(config)
-        assert result.audio is not None
-        waveform = np.array(result.audio.waveform.astype(mx.float32))
-        return Made(result.frames, result.frame_rate, waveform, result.audio.sampling_rate)
+        return made_of(self.pipeline(config))
 
 
 def make_maker(
@@ -110,10 +127,14 @@ def make_maker(
     """
     if name is PipelineName.world:
         return World(size)
+    settings = {"num_inference_steps": steps}
+    if name is PipelineName.two_stage:
+        return Generator(create_two_stage_pipeline(weights, dtype=dtype), TwoStageConfig, size, settings)
+    if name is PipelineName.two_stage_hq:
+        return Generator(create_two_stage_hq_pipeline(weights, dtype=dtype), TwoStageHQConfig, size, settings)
     models = open_models(weights, distilled=name is PipelineName.distilled, dtype=dtype)
     if name is PipelineName.distilled:
         return Generator(DistilledPipeline(models), DistilledConfig, size, {})
-    settings = {"num_inference_steps": steps}
     if name is PipelineName.one_stage:
         return Generator(OneStagePipeline(models), OneStageConfig, size, settings)
     return Generator(TextToVideoPipeline(models), TextToVideoConfig, size, settings)

@@ -1,6 +1,7 @@
 """The parts of the measurement that make clips: prompts, and images to go on from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
@@ -16,28 +17,42 @@ IMAGE_TARGET = 25.0
 """Decibels of a clip's first frame against the image that it was to start from."""
 
 
+def similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of pictures or clips of values up to 255."""
+    return psnr(first / np.float32(255), second / np.float32(255))
+
+
 class Series:
     """Clips made and judged one after the other.
 
     Args:
-        make: where clips come from.
         sheet: keeps them for people.
     """
 
-    def __init__(self, make: Maker, sheet: ContactSheet) -> None:
-        self.make, self.sheet = make, sheet
+    def __init__(self, sheet: ContactSheet) -> None:
+        self.sheet = sheet
         self.verdicts: list[Verdict] = []
         self.seconds = 0.0
 
-    def add(self, case: Case, image: np.ndarray | None = None) -> Made:
+    def add(self, make: Maker, case: Case, image: np.ndarray | None = None) -> Made:
         """Make the clip of a prompt, on from an image if one is given, and judge it."""
+        with self.timed():
+            made = make(case, image)
+        self.keep(case, made)
+        return made
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """While a clip is made."""
         started = monotonic()
-        made = self.make(case, image)
+        yield
         self.seconds += monotonic() - started
+
+    def keep(self, case: Case, made: Made) -> None:
+        """Judge a clip."""
         verdict = judge(case, made)
         self.verdicts.append(verdict)
         self.sheet.add(case, made, verdict)
-        return made
 
     def summary(self) -> dict[str, Any]:
         """Plain JSON values; writes the sheet."""
@@ -48,20 +63,20 @@ class Series:
 
 def measure_prompts(make: Maker, cases: Iterable[Case], sheet: ContactSheet) -> dict[str, Any]:
     """Make a clip of every prompt, and judge it; plain JSON values."""
-    series = Series(make, sheet)
+    series = Series(sheet)
     for case in cases:
-        series.add(case)
+        series.add(make, case)
     return series.summary()
 
 
 def measure_images(make: Maker, cases: Iterable[Case], sheet: ContactSheet, size: Size) -> dict[str, Any]:
     """The same, on from the first picture of each scene, and how near to it the clips begin, in dB."""
-    series = Series(make, sheet)
+    series = Series(sheet)
     ratios: list[float] = []
     for case in cases:
         image = first_frame(case.scene, size)
-        made = series.add(case, image)
-        ratios.append(psnr(made.frames[0] / np.float32(255), image / np.float32(255)))
+        made = series.add(make, case, image)
+        ratios.append(similarity(made.frames[0], image))
     near = Share(sum(value >= IMAGE_TARGET for value in ratios), len(ratios))
     first = {**decibels(ratios, IMAGE_TARGET), "reached": near.to_dict()}
     return {"first_frame": first, **series.summary()}
@@ -69,10 +84,10 @@ def measure_images(make: Maker, cases: Iterable[Case], sheet: ContactSheet, size
 
 def measure_style(make: Maker, cases: Iterable[Case], sheet: ContactSheet) -> dict[str, Any]:
     """The same as for prompts, and how many clips show neon things, of those that have a colour."""
-    series = Series(make, sheet)
+    series = Series(sheet)
     found: list[bool] = []
     for case in cases:
-        made = series.add(case)
+        made = series.add(make, case)
         neon = is_neon(made.frames / np.float32(255), made.frame_rate)
         found += [] if neon is None else [neon]
     return {"neon": Share(sum(found), len(found)).to_dict(), **series.summary()}

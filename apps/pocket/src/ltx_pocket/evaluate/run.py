@@ -1,82 +1,25 @@
 """The whole measurement: what was asked for, part by part, into a report."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from ltx_core import ConfigError
 from ltx_core.device import backend, resolve_dtype
 from ltx_pipelines import DistilledConfig, DistilledPipeline, TextToVideoConfig, TextToVideoPipeline
 
+from ltx_pocket.evaluate import chains
 from ltx_pocket.evaluate.autoencoders import measure_autoencoders
 from ltx_pocket.evaluate.following import Follower, measure_following, untold
 from ltx_pocket.evaluate.judge import Case, unseen
-from ltx_pocket.evaluate.makers import Generator, Maker, PipelineName, Size, make_maker
+from ltx_pocket.evaluate.makers import Generator, Maker, PipelineName, make_maker
 from ltx_pocket.evaluate.parts import measure_images, measure_prompts, measure_style
+from ltx_pocket.evaluate.settings import Part, Settings, Track
 from ltx_pocket.evaluate.sheet import ContactSheet
 from ltx_pocket.model import create_ic_lora_pipeline, open_models, style_lora
 
-T = TypeVar("T")
-
-NATIVE = Size()
-
 REPORT = "report.json"
-
-
-class Part(StrEnum):
-    """What can be measured. Bounces with a sound are rare among prompts, so they have a part of their own."""
-
-    prompts = "prompts"
-    bounce = "bounce"
-    vae = "vae"
-    guidance = "guidance"
-    image = "image"
-    ic_lora = "ic-lora"
-    style = "style"
-
-
-class Track(Protocol):
-    """The items unchanged, while someone watches how far it has come."""
-
-    def __call__(self, items: Sequence[T], what: str) -> Iterable[T]: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What to measure.
-
-    Attributes:
-        out: folder of the report and the pictures.
-        weights: folder of the model.
-        pipelines: for prompts and images.
-        count: clips of each part.
-        few: clips of bounces, and at each guidance scale.
-        scales: of guidance, for picture and sound alike.
-        steps: of guided pipelines; None for the model's own.
-        seed: of scenes, wordings and noise.
-        dtype: "float32", "bfloat16" or None for what suits the device.
-    """
-
-    out: Path
-    weights: Path
-    parts: tuple[Part, ...] = tuple(Part)
-    pipelines: tuple[PipelineName, ...] = (PipelineName.distilled,)
-    count: int = 100
-    few: int = 32
-    scales: tuple[float, ...] = (1, 2, 3, 5)
-    steps: int | None = None
-    seed: int = 7
-    size: Size = NATIVE
-    dtype: str | None = None
-
-    def __post_init__(self) -> None:
-        if min(self.count, self.few) < 1:
-            raise ConfigError(f"at least one clip is needed, got {min(self.count, self.few)}")
 
 
 def measure(settings: Settings, track: Track) -> dict[str, Any]:
@@ -98,8 +41,14 @@ def measure(settings: Settings, track: Track) -> dict[str, Any]:
         Part.bounce: _bounces,
         Part.vae: _vae,
         Part.guidance: _guidance,
+        Part.stages: chains.stages,
         Part.image: _images,
+        Part.keyframes: chains.keyframes,
         Part.ic_lora: _references,
+        Part.audio_to_video: chains.audio_to_video,
+        Part.retake: chains.retake,
+        Part.extend: chains.extend,
+        Part.frame_rate: chains.frame_rate,
         Part.style: _style,
     }
     settings.out.mkdir(parents=True, exist_ok=True)

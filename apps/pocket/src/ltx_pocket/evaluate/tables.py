@@ -16,8 +16,14 @@ TITLES = {
     "bounce": "Bounces with a sound",
     "vae": "Unseen scenes through the autoencoders",
     "guidance": "Guidance of the undistilled model",
+    "stages": "One stage and two",
     "image": "On from an image",
+    "keyframes": "From an image to another",
     "ic-lora": "After a reference",
+    "audio-to-video": "To a given sound",
+    "retake": "The middle made anew",
+    "extend": "One half to the other",
+    "frame-rate": "Twice the frame rate",
     "style": "In another style",
 }
 
@@ -60,6 +66,11 @@ def clips_table(title: str, columns: Mapping[str, Values]) -> Table:
             table.add_row("  the worst", *(marked(ratio["worst"], target) for ratio in ratios))
             for name in ratios[0].get("backgrounds", ()):
                 table.add_row(f"  on {name}", *(f"{ratio['backgrounds'][name]:.1f}" for ratio in ratios))
+    for name in several[0].get("numbers", ()):
+        own = [series["numbers"][name] for series in several]
+        target = own[0]["target"]
+        shown = ("-" if each["value"] is None else marked(each["value"], target) for each in own)
+        table.add_row(name, *shown, "" if target is None else f"{target:g}")
     if all("distance" in series for series in several):
         for kind in ("mean", "median"):
             ways = [series["distance"][kind] for series in several]

@@ -1,18 +1,12 @@
-"""Guidance options: one for each parameter of each stream, all in one argument of a command."""
-
-import inspect
-import re
-from typing import Any
+"""Guidance options: one for each parameter of each stream."""
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from ltx_cli.arguments import join_values, parse_numbers
-from ltx_cli.guidance import GuidanceOptions, guided_options
+from ltx_cli.guidance import GuidanceOptions
 from ltx_core import ConfigError
 from ltx_pipelines import GuidanceChange
-from typer.testing import CliRunner
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=6))
@@ -53,25 +47,3 @@ def test_options_without_effect_are_refused() -> None:
     options.refuse("this", but=("cfg_scale", "audio_skip_step"))
     with pytest.raises(ConfigError, match="--audio-skip-step cannot be used with this"):
         options.refuse("this", but=("cfg_scale",))
-
-
-def test_a_command_has_one_option_for_each() -> None:
-    seen: list[Any] = []
-
-    @guided_options
-    def shout(word: str, *, guidance: GuidanceOptions, times: int = 2) -> None:
-        """Help of it."""
-        seen.append((word, guidance, times))
-
-    names = list(inspect.signature(shout).parameters)
-    assert names[0] == "word"
-    assert names[-1] == "times"
-    assert names[1:-1] == list(vars(GuidanceOptions()))
-    app = typer.Typer()
-    app.command()(shout)
-    runner = CliRunner()
-    assert runner.invoke(app, ["hey", "--times", "3", "--audio-rescale-scale", "0.25"]).exit_code == 0
-    assert seen == [("hey", GuidanceOptions(audio_rescale_scale=0.25), 3)]
-    help_text = re.sub(r"\x1b\[[\d;]*m", "", runner.invoke(app, ["--help"]).output)
-    assert "Help of it." in help_text
-    assert "--audio-stg-blocks" in help_text

@@ -6,40 +6,31 @@ from typing import Annotated
 import typer
 from ltx_pipelines import AudioToVideoConfig, AudioToVideoPipeline, check_output
 
-from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
-from ltx_cli.guidance import GuidanceOptions, guided_options
-from ltx_cli.models import ModelFiles
+from ltx_cli.arguments import parse_image
+from ltx_cli.groups import grouped_options
+from ltx_cli.guidance import GuidanceOptions
+from ltx_cli.models import ModelOptions
 from ltx_cli.options import (
-    CheckpointFile,
-    DistilledLora,
-    Dtype,
     EnhancePrompt,
     FrameRate,
-    GemmaFolder,
     Height,
     Images,
-    Loras,
     NumFrames,
     Output,
     Prompt,
     Seed,
-    SpatialUpscaler,
     Steps,
     Width,
 )
 from ltx_cli.running import given, make_clip
 
 
-@guided_options
+@grouped_options
 def audio_to_video(
     prompt: Prompt,
     *,
     audio: Annotated[Path, typer.Option(help="Sound file, or a video whose sound is meant.")],
     audio_start: Annotated[float, typer.Option(help="Seconds into it where the clip begins.")] = 0.0,
-    checkpoint: CheckpointFile = None,
-    gemma: GemmaFolder = None,
-    spatial_upscaler: SpatialUpscaler = None,
-    distilled_lora: DistilledLora = None,
     height: Height = None,
     width: Width = None,
     num_frames: NumFrames = None,
@@ -47,10 +38,9 @@ def audio_to_video(
     steps: Steps = None,
     guidance: GuidanceOptions,
     image: Images = None,
-    lora: Loras = None,
     enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
-    dtype: Dtype = "auto",
+    model: ModelOptions,
     output: Output = Path("clip.mp4"),
 ) -> None:
     """Make a clip to a sound, which stays as it is, in two guided stages.
@@ -58,7 +48,7 @@ def audio_to_video(
     The sound is cut to the length of the clip (--num-frames at --frame-rate).
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
+    files = model.files()
     for_picture = tuple(name for name in vars(guidance) if not name.startswith("audio_"))
     guidance.refuse("audio-to-video: the sound is given, not made", but=for_picture)
     size = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
@@ -73,5 +63,5 @@ def audio_to_video(
         seed=seed,
     )
     refiner = files.require_distilled_lora()
-    models = files.open(list(map(parse_lora, lora or ())), dtype, distilled=False, two_stages=True)
+    models = files.open(distilled=False, two_stages=True)
     make_clip(files, AudioToVideoPipeline(models, refiner), config, output, enhance=enhance_prompt)

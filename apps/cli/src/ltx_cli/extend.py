@@ -6,16 +6,11 @@ from typing import Annotated, Any
 import typer
 from ltx_pipelines import ExtendConfig, ExtendPipeline, check_output
 
-from ltx_cli.arguments import parse_distilled_lora, parse_lora
-from ltx_cli.guidance import GuidanceOptions, guided_options
-from ltx_cli.models import ModelFiles
+from ltx_cli.groups import Without, grouped_options
+from ltx_cli.guidance import GuidanceOptions
+from ltx_cli.models import ModelOptions
 from ltx_cli.options import (
-    CheckpointFile,
-    DistilledLora,
-    Dtype,
     EnhancePrompt,
-    GemmaFolder,
-    Loras,
     NoAudio,
     Output,
     Seed,
@@ -24,7 +19,7 @@ from ltx_cli.options import (
 from ltx_cli.running import given, make_clip
 
 
-@guided_options
+@grouped_options
 def extend(
     prompt: Annotated[str, typer.Argument(help="What the clip, old and new, shows and sounds like.")],
     *,
@@ -43,19 +38,15 @@ def extend(
     height: Annotated[int | None, typer.Option(help="Pixels, multiple of 32; the clip's own.")] = None,
     width: Annotated[int | None, typer.Option(help="Pixels, multiple of 32; the clip's own.")] = None,
     frame_rate: Annotated[float | None, typer.Option(help="Frames per second; the clip's own.")] = None,
-    checkpoint: CheckpointFile = None,
-    gemma: GemmaFolder = None,
-    distilled_lora: DistilledLora = None,
     guided: Annotated[
         bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
     ] = False,
     steps: Steps = None,
     guidance: GuidanceOptions,
-    lora: Loras = None,
     enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
-    dtype: Dtype = "auto",
     no_audio: NoAudio = False,
+    model: Annotated[ModelOptions, Without("spatial_upscaler")],
     output: Output = Path("clip.mp4"),
 ) -> None:
     """Make a clip longer, picture and sound; the clip itself stays as it is.
@@ -63,7 +54,7 @@ def extend(
     A silent clip stays silent. Frames and samples of the clip are kept, up to the encoding of the file.
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, None, parse_distilled_lora(distilled_lora))
+    files = model.files()
     if not guided:
         guidance.refuse("the distilled schedule, which runs without guidance; add --guided")
     own: dict[str, Any] = {name: files.clip[name] for name in ("num_frames",) if name in files.clip}
@@ -79,5 +70,5 @@ def extend(
         generate_audio=not no_audio,
         seed=seed,
     )
-    models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=not guided)
+    models = files.open(distilled=not guided)
     make_clip(files, ExtendPipeline(models, distilled=not guided), config, output, enhance=enhance_prompt)

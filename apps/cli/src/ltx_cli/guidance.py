@@ -1,12 +1,6 @@
-"""The options of guided pipelines, as one argument of a command.
+"""The options of guided pipelines."""
 
-@guided_options
-def keyframes(prompt: Prompt, guidance: GuidanceOptions) -> None: ...
-"""
-
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -14,12 +8,15 @@ from ltx_core import ConfigError
 from ltx_pipelines import GuidanceChange
 
 from ltx_cli.arguments import parse_numbers
+from ltx_cli.groups import OptionGroup, flags
 from ltx_cli.running import given
 
 
 @dataclass(frozen=True)
-class GuidanceOptions:
+class GuidanceOptions(OptionGroup):
     """Guidance of the two streams; what is not given is the model's own."""
+
+    panel = "Guidance"
 
     negative_prompt: Annotated[
         str | None, typer.Option(help="What to stay away from; the model's own if not given.")
@@ -97,33 +94,6 @@ class GuidanceOptions:
         useless = [name for name in self.asked() if name not in but]
         if useless:
             raise ConfigError(f"{flags(*useless)} cannot be used with {why}")
-
-
-def guided_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose options are the function's own and, in place of its argument of type `GuidanceOptions`,
-    one for each field of that."""
-    parameters: list[inspect.Parameter] = []
-    argument = ""
-    for parameter in inspect.signature(command, eval_str=True).parameters.values():
-        if parameter.annotation is GuidanceOptions:
-            argument = parameter.name
-            parameters += inspect.signature(GuidanceOptions, eval_str=True).parameters.values()
-        else:
-            parameters.append(parameter)
-
-    def run(**values: Any) -> None:
-        guidance = {field.name: values.pop(field.name) for field in fields(GuidanceOptions)}
-        command(**values, **{argument: GuidanceOptions(**guidance)})
-
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-    run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    return run
-
-
-def flags(*names: str) -> str:
-    """Names of fields as the options that they come from."""
-    return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
 def _blocks(name: str, text: str | None) -> list[int] | None:

@@ -6,51 +6,41 @@ from typing import Any
 from ltx_core import ConfigError
 from ltx_pipelines import KeyframeInterpolationConfig, KeyframeInterpolationPipeline, check_output
 
-from ltx_cli.arguments import parse_distilled_lora, parse_image, parse_lora
-from ltx_cli.guidance import GuidanceOptions, guided_options
-from ltx_cli.models import ModelFiles
+from ltx_cli.arguments import parse_image
+from ltx_cli.groups import grouped_options
+from ltx_cli.guidance import GuidanceOptions
+from ltx_cli.models import ModelOptions
 from ltx_cli.options import (
-    CheckpointFile,
-    DistilledLora,
-    Dtype,
     EnhancePrompt,
     FrameRate,
-    GemmaFolder,
     Height,
     Images,
-    Loras,
     NoAudio,
     NumFrames,
     Output,
     Prompt,
     Seed,
-    SpatialUpscaler,
     Steps,
     Width,
 )
 from ltx_cli.running import given, make_clip
 
 
-@guided_options
+@grouped_options
 def keyframes(
     prompt: Prompt,
     *,
     image: Images = None,
-    checkpoint: CheckpointFile = None,
-    gemma: GemmaFolder = None,
-    spatial_upscaler: SpatialUpscaler = None,
-    distilled_lora: DistilledLora = None,
     height: Height = None,
     width: Width = None,
     num_frames: NumFrames = None,
     frame_rate: FrameRate = None,
     steps: Steps = None,
     guidance: GuidanceOptions,
-    lora: Loras = None,
     enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
-    dtype: Dtype = "auto",
     no_audio: NoAudio = False,
+    model: ModelOptions,
     output: Output = Path("clip.mp4"),
 ) -> None:
     """Make a clip that moves from one image to the next, in two guided stages.
@@ -58,7 +48,7 @@ def keyframes(
     For example, from a first frame to a last one: --image first.png 0 --image last.png -1
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, spatial_upscaler, parse_distilled_lora(distilled_lora))
+    files = model.files()
     size: dict[str, Any] = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
     config = KeyframeInterpolationConfig(
         **{**files.clip, **size},
@@ -71,7 +61,7 @@ def keyframes(
     )
     _check_apart(config)
     refiner = files.require_distilled_lora()
-    models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=False, two_stages=True)
+    models = files.open(distilled=False, two_stages=True)
     make_clip(files, KeyframeInterpolationPipeline(models, refiner), config, output, enhance=enhance_prompt)
 
 

@@ -6,16 +6,11 @@ from typing import Annotated
 import typer
 from ltx_pipelines import RetakeConfig, RetakePipeline, check_output
 
-from ltx_cli.arguments import parse_distilled_lora, parse_lora
-from ltx_cli.guidance import GuidanceOptions, guided_options
-from ltx_cli.models import ModelFiles
+from ltx_cli.groups import Without, grouped_options
+from ltx_cli.guidance import GuidanceOptions
+from ltx_cli.models import ModelOptions
 from ltx_cli.options import (
-    CheckpointFile,
-    DistilledLora,
-    Dtype,
     EnhancePrompt,
-    GemmaFolder,
-    Loras,
     NoAudio,
     Output,
     Seed,
@@ -24,7 +19,7 @@ from ltx_cli.options import (
 from ltx_cli.running import given, make_clip
 
 
-@guided_options
+@grouped_options
 def retake(
     prompt: Annotated[str, typer.Argument(help="What the new part should show and sound like.")],
     *,
@@ -39,19 +34,15 @@ def retake(
         int | None, typer.Option(help="8 k + 1, from its beginning; as many as the clip has.")
     ] = None,
     frame_rate: Annotated[float | None, typer.Option(help="Frames per second; the clip's own.")] = None,
-    checkpoint: CheckpointFile = None,
-    gemma: GemmaFolder = None,
-    distilled_lora: DistilledLora = None,
     guided: Annotated[
         bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
     ] = False,
     steps: Steps = None,
     guidance: GuidanceOptions,
-    lora: Loras = None,
     enhance_prompt: EnhancePrompt = False,
     seed: Seed = 10,
-    dtype: Dtype = "auto",
     no_audio: NoAudio = False,
+    model: Annotated[ModelOptions, Without("spatial_upscaler")],
     output: Output = Path("clip.mp4"),
 ) -> None:
     """Make a part of a clip anew, picture and sound; the rest stays as it is.
@@ -59,7 +50,7 @@ def retake(
     Picture and sound of the whole clip go through the autoencoders, and come out slightly different.
     """
     check_output(output)
-    files = ModelFiles(checkpoint, gemma, None, parse_distilled_lora(distilled_lora))
+    files = model.files()
     if not guided:
         guidance.refuse("the distilled schedule, which runs without guidance; add --guided")
     config = RetakeConfig(
@@ -75,5 +66,5 @@ def retake(
         generate_audio=not no_audio,
         seed=seed,
     )
-    models = files.open([parse_lora(value) for value in lora or ()], dtype, distilled=not guided)
+    models = files.open(distilled=not guided)
     make_clip(files, RetakePipeline(models, distilled=not guided), config, output, enhance=enhance_prompt)

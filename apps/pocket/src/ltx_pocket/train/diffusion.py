@@ -75,14 +75,11 @@ class FrameModulation(Modulation):
 
     Attributes:
         values: (B, F, coefficients, dim).
-        tokens: of a frame.
     """
 
-    tokens: int
-
     def spread(self, row: mx.array) -> mx.array:
-        batch, frames, _, dim = row.shape
-        return mx.broadcast_to(row, (batch, frames, self.tokens, dim)).reshape(batch, -1, dim)
+        """(B, F, 1, dim): one for each frame; blocks see that tokens come in groups."""
+        return row
 
 
 def of_tokens(frames: mx.array, count: int) -> mx.array:
@@ -200,12 +197,11 @@ class Diffusion(nn.Module):
                 rows, embedded = model[adaln].project(stream.level.astype(model.dtype))
                 return Modulation(rows, None), Modulation(embedded, None)
             levels = mx.concatenate([stream.level, none]).astype(model.dtype)
-            tokens = stream.tokens.shape[1] // fixed.shape[1]
 
             def chosen(values: mx.array) -> Modulation:
                 own, clean = mx.split(values[:, None], [len(stream.level)])
                 # A choice, not a gather: the gradient of a gather would be a scatter onto few rows.
-                return FrameModulation(mx.where(fixed[..., None, None], clean, own), None, tokens)
+                return FrameModulation(mx.where(fixed[..., None, None], clean, own), None)
 
             rows, embedded = model[adaln].project(levels)
             return chosen(rows), chosen(embedded)

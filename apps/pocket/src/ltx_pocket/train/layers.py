@@ -1,71 +1,37 @@
 """Layers of the diffusion model with gradients that take few operations.
 
 A training step of a small network waits for the host, which starts every operation by itself. The layers
-compute what their originals do, rotations and activations in the network's own dtype. Chains of elementwise
-operations are compiled: unfused, those of the feed-forward's GELU alone move more memory than all matrix
-products do. They take a dozen kernels, the same for all sizes.
+compute what their originals do, rotations and activations in the network's own dtype.
 """
 
-import math
 from typing import cast
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import mlx.nn as nn
-from ltx_core.device import compiled
 from ltx_models.text_encoder.connectors import Embeddings1DConnector
 from ltx_models.transformer.attention import Attention
 from ltx_models.transformer.feed_forward import GELUApprox
 from ltx_models.transformer.rope import FreqsCis
 
-# GELU in its tanh approximation is x sigmoid(x (SLOPE + CUBIC x^2)).
-SLOPE = 2 * math.sqrt(2 / math.pi)
-CUBIC = SLOPE * 0.044715
-
-
-@compiled
-def _gelu(x: mx.array) -> mx.array:
-    return x * mx.sigmoid(x * (SLOPE + CUBIC * mx.square(x)))
-
-
-@compiled
-def _gelu_slope(x: mx.array, cotangent: mx.array) -> mx.array:
-    square = mx.square(x)
-    gate = mx.sigmoid(x * (SLOPE + CUBIC * square))
-    return cotangent * gate * (1 + x * (1 - gate) * (SLOPE + 3 * CUBIC * square))
+from ltx_pocket.train import kernels
 
 
 @mx.custom_function
 def gelu(x: mx.array) -> mx.array:
     """GELU in its tanh approximation."""
-    return _gelu(x)
+    return kernels.gelu(x)
 
 
 @gelu.vjp
 def _gelu_vjp(x: mx.array, cotangent: mx.array, _: mx.array) -> mx.array:
-    return _gelu_slope(x, cotangent)
-
-
-@compiled
-def _sum_of_products(a: mx.array, b: mx.array, c: mx.array, d: mx.array) -> mx.array:
-    return a * b + c * d
-
-
-def _turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    pairs = x.reshape(*x.shape[:-1], 2, -1)
-    return _sum_of_products(pairs, cos, pairs[..., ::-1, :], sin).reshape(x.shape)
+    return kernels.gelu_slope(x, cotangent)
 
 
 @mx.custom_function
 def turned(x: mx.array, cos: mx.array, sin: mx.array) -> mx.array:
-    """The halves a, b of the last axis to a cos - b sin, b cos + a sin.
-
-    Args:
-        x: (B, T, heads, D).
-        cos: (1, T, heads, 1, D / 2).
-        sin: (1, T, heads, 2, D / 2): -sin, then sin.
-    """
-    return _turned(x, cos, sin)
+    """`kernels.turn`."""
+    return kernels.turn(x, cos, sin)
 
 
 @turned.vjp
@@ -74,18 +40,13 @@ def _turned_vjp(
 ) -> tuple[mx.array, mx.array, mx.array]:
     _x, cos, sin = primals
     # Back by the same angle. Nobody asks for the gradient of the tables.
-    return _turned(cotangent, cos, sin[..., ::-1, :]), cos, sin
+    return kernels.turn(cotangent, cos, sin, back=True), cos, sin
 
 
 def turning(rotation: FreqsCis, dtype: mx.Dtype) -> FreqsCis:
     """Tables of `turned` from cosines and sines (1, heads, T, D / 2)."""
     cos, sin = (table.astype(dtype).transpose(0, 2, 1, 3)[..., None, :] for table in rotation)
-    return cos, mx.concatenate([-sin, sin], axis=-2)
-
-
-@compiled
-def _softmax_slope(weights: mx.array, slope: mx.array, along: mx.array) -> mx.array:
-    return weights * (slope - along)
+    return mx.contiguous(cos), mx.concatenate([-sin, sin], axis=-2)
 
 
 @mx.custom_function
@@ -102,7 +63,7 @@ def _attention_vjp(
     queries, keys, values = primals
     cotangent, (result, weights) = cotangents[0], outputs
     slope = cotangent @ values.swapaxes(-1, -2)
-    slope = _softmax_slope(weights, slope, (cotangent * result).sum(axis=-1, keepdims=True))
+    slope = kernels.softmax_slope(weights, slope, (cotangent * result).sum(axis=-1, keepdims=True))
     return (
         slope @ keys,
         slope.swapaxes(-1, -2) @ queries,

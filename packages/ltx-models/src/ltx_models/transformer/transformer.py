@@ -30,16 +30,29 @@ DIRECTIONS = (
 )
 
 
+def _groups(x: mx.array, row: mx.array) -> mx.array:
+    """Tokens (B, T, dim) as a row (B, G, 1, dim) for groups of equal size counts them: (B, G, T / G, dim).
+
+    For a row (B, T or 1, dim) as they are.
+    """
+    return x if row.ndim == 3 else x.reshape(*row.shape[:2], -1, row.shape[-1])
+
+
+def _tokens(x: mx.array) -> mx.array:
+    """(B, T, dim) again."""
+    return x if x.ndim == 3 else x.flatten(1, 2)
+
+
 @compiled
 def modulate(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    """x (1 + scale) + shift."""
-    return x * (1 + scale) + shift
+    """x (1 + scale) + shift; scale and shift as `_groups` takes them."""
+    return _tokens(_groups(x, scale) * (1 + scale) + shift)
 
 
 @compiled
 def add_gated(x: mx.array, update: mx.array, gate: mx.array) -> mx.array:
-    """x + update * gate."""
-    return x + update * gate
+    """x + update * gate; the gate as `_groups` takes it."""
+    return _tokens(_groups(x, gate) + _groups(update, gate) * gate)
 
 
 class BasicAVTransformerBlock(nn.Module):

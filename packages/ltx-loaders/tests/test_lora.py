@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ltx_loaders import LoaderError, Lora, LoraFusion, fuse_loras, parameter_shapes, unfuse_loras
+from ltx_loaders.fp8 import Fp8Linear, dequantise, requantised
 from ltx_loaders.quantize import QuantizationSpec, dequantized, quantize_weight, quantized_layer
 from mlx.utils import tree_flatten
 
@@ -426,3 +427,27 @@ def test_mutated_files_are_applied_or_refused(
     except LoaderError:
         return
     mx.eval(network.parameters())
+
+
+def test_in_weights_of_8_bits_floating_point(tmp_path: Path) -> None:
+    def kept() -> Network:
+        network = Network()
+        for block in network.transformer_blocks:
+            layer, block.to_q = block.to_q, Fp8Linear(32, 6, bias=True)
+            block.to_q.update({**requantised(layer.weight), "bias": layer.bias})
+        return network
+
+    network = kept()
+    fusion = LoraFusion.of(
+        [(write(tmp_path / "a.safetensors", official(factors())), 0.5)], parameter_shapes(network)
+    )
+    assert fusion.reports[0].applied == len(MODULES)
+    fusion.fuse(network)
+    a, b = factors()[QUERY]
+    layer = network.transformer_blocks[1].to_q
+    want = Network().transformer_blocks[1].to_q.weight + 0.5 * (b @ a)
+    error = mx.linalg.norm(dequantise(layer.weight_fp8, layer.weight_scale) - want) / mx.linalg.norm(want)
+    assert error < 0.05
+    unfuse_loras(network, kept(), fusion.changes)
+    for name, value in flat(kept()).items():
+        np.testing.assert_array_equal(flat(network)[name], value, err_msg=name)

@@ -9,6 +9,8 @@ from ltx_loaders.fusion import LoraFusion, LoraReport, fuse_loras, parameter_sha
 from ltx_loaders.gemma import find_gemma_directory, load_gemma, read_gemma_config
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
 from ltx_loaders.lora import Lora
+from ltx_loaders.policy import QuantizationPolicy, evaluate, quantize_module
+from ltx_loaders.quantize import QuantizationSpec
 from ltx_loaders.streaming import StreamedBlocks, stream
 from ltx_loaders.upsampler import load_upsampler
 from ltx_loaders.versions import parse_version
@@ -24,9 +26,12 @@ __all__ = [
     "Lora",
     "LoraFusion",
     "LoraReport",
+    "QuantizationPolicy",
+    "QuantizationSpec",
     "SafetensorsHeader",
     "StreamedBlocks",
     "TensorInfo",
+    "evaluate",
     "find_gemma_directory",
     "fuse_loras",
     "load_gemma",
@@ -34,6 +39,7 @@ __all__ = [
     "load_weights",
     "parameter_shapes",
     "parse_version",
+    "quantize_module",
     "read_gemma_config",
     "stream",
     "unfuse_loras",

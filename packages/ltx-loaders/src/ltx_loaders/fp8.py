@@ -64,6 +64,12 @@ def dequantise(codes: mx.array, scale: mx.array | None) -> mx.array:
     return values if scale is None else values * scale.astype(mx.float32)
 
 
+def requantised(weight: mx.array) -> dict[str, mx.array]:
+    """A float32 weight as the parameters of an `Fp8Linear`; its largest number becomes the type's, 448."""
+    scale = mx.abs(weight).max() / 448
+    return {"weight_fp8": mx.to_fp8(weight / mx.where(scale == 0, 1.0, scale)), "weight_scale": scale}
+
+
 def dequantised(tensors: Mapping[str, mx.array], scaled: Mapping[str, str | None]) -> dict[str, mx.array]:
     """All tensors without the helpers, those in 8 bits as float32; nothing is computed yet."""
     plain = {name: tensor for name, tensor in tensors.items() if not is_helper(name)}

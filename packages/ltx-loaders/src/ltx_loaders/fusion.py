@@ -8,6 +8,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.fp8 import Fp8Linear, dequantise, requantised
 from ltx_loaders.lora import Lora
 from ltx_loaders.lora_names import Spellings
 from ltx_loaders.quantize import dequantized, quantized_like, weight_shape
@@ -120,17 +121,18 @@ class LoraFusion:
                 continue
             path, _, last = name[len(prefix) :].rpartition(".")
             layer = layers.get(path)
-            if layer is None or last not in layer:
+            if layer is None or not _stored(layer, last):
                 continue
             kind = "bias" if last == "bias" else "weight"
             delta: mx.array | float = 0.0
             for index, source in changes:
                 lora, strength = self.loras[index]
                 delta = delta + lora.change(tensors[index], source, kind, strength)
+            # Of quantised weights one at a time exists in full, when it is computed.
             if kind == "weight" and isinstance(layer, nn.QuantizedLinear):
-                # One layer at a time exists in full, when it is computed.
-                for key, value in quantized_like(layer, dequantized(layer) + delta).items():
-                    layer[key] = value
+                layer.update(quantized_like(layer, dequantized(layer) + delta))
+            elif kind == "weight" and isinstance(layer, Fp8Linear):
+                layer.update(requantised(dequantise(layer.weight_fp8, layer.weight_scale) + delta))
             else:
                 layer[last] = (layer[last].astype(mx.float32) + delta).astype(layer[last].dtype)
 
@@ -141,11 +143,27 @@ def parameter_shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     parameters: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
     shapes = {name: value.shape for name, value in parameters.items()}
     for path, layer in module.named_modules():
-        if isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding):
-            shapes[f"{path}.weight"] = weight_shape(layer)
-            for name in (f"{path}.scales", f"{path}.biases"):
-                shapes.pop(name, None)
+        if isinstance(layer, Fp8Linear):
+            shape = layer.weight_fp8.shape
+        elif isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding):
+            shape = weight_shape(layer)
+        else:
+            continue
+        for key in _stored(layer, "weight"):
+            del shapes[f"{path}.{key}"]
+        shapes[f"{path}.weight"] = shape
     return shapes
+
+
+def _stored(layer: nn.Module, parameter: str) -> list[str]:
+    """What a layer holds in the place of a parameter: its own name, or the parts of a quantised weight; empty
+    if it has none."""
+    names = [parameter]
+    if parameter == "weight" and isinstance(layer, Fp8Linear):
+        names = ["weight_fp8", "weight_scale"]
+    elif parameter == "weight" and isinstance(layer, nn.QuantizedLinear | nn.QuantizedEmbedding):
+        names = ["weight", "scales", "biases"]
+    return [name for name in names if name in layer]
 
 
 def fuse_loras(
@@ -172,8 +190,7 @@ def unfuse_loras(module: nn.Module, original: nn.Module, names: Iterable[str]) -
     layers, originals = dict(module.named_modules()), dict(original.named_modules())
     for name in names:
         path, _, last = name.rpartition(".")
-        quantised = ("scales", "biases") if isinstance(layers[path], nn.QuantizedLinear) else ()
-        for key in (last, *(key for key in quantised if last == "weight" and key in originals[path])):
+        for key in _stored(layers[path], last):
             layers[path][key] = originals[path][key]
 
 

@@ -17,6 +17,7 @@ MODES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "mxfp4": ((32,), (4,)),
     "nvfp4": ((16,), (4,)),
 }
+DEFAULT_GROUPS = {mode: groups[0] for mode, (groups, _) in MODES.items()}
 # Modes without offsets, by bits and group size.
 FLOATING_MODES = {(8, 32): "mxfp8", (4, 32): "mxfp4", (4, 16): "nvfp4"}
 
@@ -87,10 +88,14 @@ def _pack(weight: mx.array, scales: mx.array, biases: mx.array, spec: Quantizati
 
 def dequantized(layer: nn.Module) -> mx.array:
     """The weight of a quantised layer as numbers, in float32; nothing is computed yet."""
+    scales, biases = layer["scales"], layer.get("biases")
+    if biases is not None:
+        # In their own dtype they would round what comes out.
+        scales, biases = scales.astype(mx.float32), biases.astype(mx.float32)
     return mx.dequantize(
         layer["weight"],
-        scales=layer["scales"],
-        biases=layer.get("biases"),
+        scales=scales,
+        biases=biases,
         group_size=layer.group_size,
         bits=layer.bits,
         mode=layer.mode,

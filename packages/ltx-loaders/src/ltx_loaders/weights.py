@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_unflatten
 
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.quantize import quantized_layer, read_spec
 
 # From the official layout (PyTorch) to MLX's, by the module that holds the weight.
 CONV_AXES: list[tuple[type[nn.Module], tuple[int, ...]]] = [
@@ -77,6 +78,29 @@ def conv_axes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return axes
 
 
+def quantise_as_stored(module: nn.Module, tensors: Mapping[str, mx.array], keys: KeyMap, source: str) -> None:
+    """Make the layers of a network quantised ones that are so in a file: with `scales` beside the weight.
+
+    Raises:
+        LoaderError: the sizes of a weight and its scales belong to no quantisation.
+    """
+    layers: list[tuple[str, nn.Module]] = []
+    modules = dict(module.named_modules())
+    for key in tensors:
+        path = (keys.module_name(key) or "").removesuffix(".scales")
+        layer = modules.get(path) if key.endswith(".scales") else None
+        if not isinstance(layer, nn.Linear | nn.Embedding):
+            continue
+        stored = {part: key.removesuffix("scales") + part for part in ("weight", "scales", "biases")}
+        parameters = {part: tensors[name] for part, name in stored.items() if name in tensors}
+        try:
+            spec = read_spec(layer.weight.shape, parameters)
+        except LoaderError as error:
+            raise LoaderError(f"{source}: {key}: {error}") from None
+        layers.append((path, quantized_layer(layer, spec, {})))
+    module.update_modules(tree_unflatten(layers))
+
+
 def load_weights(
     module: nn.Module,
     tensors: Mapping[str, mx.array],
@@ -84,7 +108,9 @@ def load_weights(
     dtype: mx.Dtype,
     source: str,
 ) -> None:
-    """Set every parameter of `module` from the tensors of a file; nothing is read from disk yet.
+    """Set every parameter of `module` from the tensors of a file; nothing is read from disk yet. Linear
+    layers and embeddings that the file has quantised become quantised ones: bits and group size follow from
+    the tensors' shapes.
 
     Args:
         tensors: official names -> (lazy) arrays in the official layout.
@@ -93,8 +119,9 @@ def load_weights(
 
     Raises:
         LoaderError: parameters without a tensor, tensors without a parameter, or other shapes; the message
-            lists the first few of each.
+            lists the first few of each; or a quantisation that does not exist.
     """
+    quantise_as_stored(module, tensors, keys, source)
     parameters: dict[str, mx.array] = dict(tree_flatten(module.parameters()))
     axes = conv_axes(module)
     loaded: dict[str, mx.array] = {}

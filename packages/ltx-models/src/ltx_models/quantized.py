@@ -5,8 +5,8 @@ import mlx.nn as nn
 from ltx_core.device import backend
 
 # Rows of the input from which on it is faster to make the weight's numbers first and multiply with these, by
-# backend. CUDA: the quantised product reaches 105 to 160 TFLOP/s on thousands of rows, the other one 530 to 550
-# (H200, bfloat16). CPU: from 4 rows on, by up to 20 times (float32, OpenBLAS).
+# backend. CUDA: on thousands of rows the quantised product reaches 105 to 160 TFLOP/s, the other one 530 to
+# 550 (H200, bfloat16). CPU: from 4 rows on, by up to 20 times (float32, OpenBLAS).
 DEQUANTIZE_FROM_ROWS = {"cuda": 512, "cpu": 4}
 
 

@@ -12,5 +12,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fixtures",
         dest="parity_fixtures",
         metavar="DIR",
-        help="directory of recorded reference cases for tests/parity (default: the copy in tests/fixtures)",
+        help="directory of recorded reference cases for tests/parity (default: those in tests/fixtures)",
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "ltx-2.0"
+from tests.recordings import CASES, unpacked
+
+FIXTURES = unpacked(CASES) / "ltx-2.0"
 
 
 @dataclass(frozen=True)

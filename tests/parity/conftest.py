@@ -4,28 +4,37 @@ from pathlib import Path
 
 import pytest
 
+from tests import recordings
 from tests.parity import e2e, harness
 
-DEFAULT = Path(__file__).parent.parent / "fixtures"
+FIXTURES = {"case_path", "bfloat16_case_path", "run_path"}
 RESULTS = pytest.StashKey[list[harness.Result]]()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    directory = Path(metafunc.config.getoption("parity_fixtures") or DEFAULT).resolve()
-    if "run_path" in metafunc.fixturenames:
-        runs = e2e.find_runs(directory)
-        metafunc.parametrize("run_path", runs, ids=[f"{path.parent.name}/{path.name}" for path in runs])
-    for fixture in ("case_path", "bfloat16_case_path"):
-        if fixture not in metafunc.fixturenames:
-            continue
-        paths = harness.find_cases(directory)
-        if not paths and not e2e.find_runs(directory):
-            raise pytest.UsageError(
-                f"nothing recorded below {directory} (expected .../cases/*.safetensors or .../case.json)"
-            )
-        if fixture == "bfloat16_case_path":
-            paths = [path for path in paths if harness.runs_in_bfloat16(path.stem)]
-        metafunc.parametrize(fixture, paths, ids=[f"{p.parent.parent.name}/{p.stem}" for p in paths])
+    wanted = FIXTURES.intersection(metafunc.fixturenames)
+    if not wanted:
+        return
+    directory = Path(metafunc.config.getoption("parity_fixtures") or recordings.PACKED).resolve()
+    places = recordings.places(directory)
+    cases = [path for place in places for path in harness.find_cases(place)]
+    runs = [path for place in places for path in e2e.find_runs(place)]
+    if not cases and not runs:
+        raise pytest.UsageError(
+            f"nothing recorded below {directory} (expected .../cases/*.safetensors or .../case.json)"
+        )
+    recorded = {
+        "case_path": cases,
+        "bfloat16_case_path": [path for path in cases if harness.runs_in_bfloat16(path.stem)],
+        "run_path": runs,
+    }
+    for name in wanted:
+        metafunc.parametrize(name, recorded[name], ids=_label)
+
+
+def _label(path: Path) -> str:
+    """Of a case file or of a run's folder: the version directory and the name."""
+    return f"{path.parent.name}/{path.name}" if path.is_dir() else f"{path.parents[1].name}/{path.stem}"
 
 
 @pytest.fixture(scope="session")

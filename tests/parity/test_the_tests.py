@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 
 from tests.parity import harness
 from tests.parity.test_parity import run_case
+from tests.recordings import CASES, unpacked
 
-FIXTURES = Path(__file__).parent.parent / "fixtures"
 SAMPLES = [
     "ltx-2.0/schedulers",
     "ltx-2.0/guiders",
@@ -46,7 +46,7 @@ WEIGHTS = [
 
 def case_path(label: str) -> Path:
     version, name = label.split("/")
-    return FIXTURES / version / "cases" / f"{name}.safetensors"
+    return unpacked(CASES) / version / "cases" / f"{name}.safetensors"
 
 
 def copy_case(source: Path, target: Path, change: Callable[[str, np.ndarray], np.ndarray]) -> None:

@@ -15,6 +15,7 @@ from ltx_loaders.errors import LoaderError
 from ltx_loaders.folders import open_path
 from ltx_loaders.fp8 import dequantised, is_helper, keep_linears, kept_tensors, restore_scales, scaled_tensors
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
+from ltx_loaders.limits import build_checked
 from ltx_loaders.sources import SourceFile
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import load_weights
@@ -152,10 +153,13 @@ class Checkpoint:
                 f"{self.path} holds no {component.replace('_', ' ')} (tensors "
                 f"{next(iter(entry.keys.prefixes))}*); use a full checkpoint"
             )
+        place = f"{self.path}, config section {entry.section!r}"
         try:
-            module = entry.create(section, **options)
+            module = build_checked(
+                lambda: entry.create(section, **options), section, len(self._stored_infos), place
+            )
         except ConfigError as error:
-            raise ConfigError(f"{self.path}, config section {entry.section!r}: {error}") from None
+            raise ConfigError(f"{place}: {error}") from None
         dtype = entry.dtype or dtype
         if not (self.keep_fp8 and self._scaled):
             load_weights(module, self.tensors(), entry.keys, dtype, str(self.path))

@@ -4,13 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
-import mlx.nn as nn
 from ltx_core.errors import ConfigError
-from mlx.utils import tree_unflatten
 
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader
-from ltx_loaders.quantize import quantized_layer, read_spec
+from ltx_loaders.limits import LARGEST, build_checked
 from ltx_loaders.sources import read_json, read_shards, read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 
@@ -52,8 +50,10 @@ def read_gemma_config(path: str | Path) -> "GemmaConfig":
 
     file = find_gemma_directory(path) / "config.json"
     config = read_json(file)
+    text = config.get("text_config", config)
+    counted = {"num_hidden_layers": text.get("num_hidden_layers")} if isinstance(text, dict) else {}
     try:
-        return GemmaConfig.from_config(config)
+        return build_checked(lambda: GemmaConfig.from_config(config), counted, LARGEST, str(file))
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
 
@@ -61,8 +61,7 @@ def read_gemma_config(path: str | Path) -> "GemmaConfig":
 def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
     """The decoder of a Gemma directory with its weights, sharded or not; nothing is read from disk yet.
 
-    Layers that the files hold quantised, as mlx-community's do, stay so: bits and group size follow from the
-    tensors' shapes.
+    Layers that the files hold quantised, as mlx-community's do, stay so.
 
     Raises:
         LoaderError: files missing or damaged, or tensors that do not fit the config.
@@ -71,40 +70,21 @@ def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
     from ltx_models.text_encoder import GemmaTextModel
 
     directory = find_gemma_directory(path)
-    model = GemmaTextModel(read_gemma_config(directory))
+    config = read_gemma_config(directory)
     tensors: dict[str, mx.array] = {}
     for file in _shards(directory):
         tensors.update(read_tensors(SafetensorsHeader.read(file)))
+    place = str(directory / "config.json")
+    model = build_checked(lambda: GemmaTextModel(config), vars(config), len(tensors), place)
     for prefix in LAYOUTS:
         if f"{prefix}embed_tokens.weight" in tensors:
             own = {name: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-            _quantize_like(model, own, prefix, directory)
             load_weights(model, own, KeyMap({prefix: ""}), dtype, str(directory))
             return model
     raise LoaderError(
         f"{directory} holds no Gemma decoder: no tensor <prefix>embed_tokens.weight with one of the prefixes "
         f"{', '.join(LAYOUTS)}"
     )
-
-
-def _quantize_like(
-    model: "GemmaTextModel", tensors: dict[str, mx.array], prefix: str, directory: Path
-) -> None:
-    """Give the layers that the files hold quantised a place for that."""
-    layers: list[tuple[str, nn.Module]] = []
-    for path, layer in model.named_modules():
-        name = f"{prefix}{path}."
-        if f"{name}scales" not in tensors or not isinstance(layer, nn.Linear | nn.Embedding):
-            continue
-        parameters = {
-            key: tensors[name + key] for key in ("weight", "scales", "biases") if name + key in tensors
-        }
-        try:
-            spec = read_spec(layer.weight.shape, parameters)
-        except LoaderError as error:
-            raise LoaderError(f"{directory}, layer {path}: {error}") from None
-        layers.append((path, quantized_layer(layer, spec, parameters)))
-    model.update_modules(tree_unflatten(layers))
 
 
 def _shards(directory: Path) -> list[Path]:

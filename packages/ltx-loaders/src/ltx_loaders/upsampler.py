@@ -9,6 +9,7 @@ from ltx_core.errors import ConfigError
 from ltx_loaders.diffusers_format import upsampler_folder
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader
+from ltx_loaders.limits import build_checked
 from ltx_loaders.sources import read_config, read_tensors
 from ltx_loaders.weights import KeyMap, load_weights
 
@@ -40,7 +41,12 @@ def load_upsampler(path: str | Path, dtype: mx.Dtype) -> "LatentUpsampler":
             "use a ltx-2-*-upscaler file"
         )
     try:
-        upsampler = LatentUpsampler(LatentUpsamplerConfig.from_config(config))
+        upsampler = build_checked(
+            lambda: LatentUpsampler(LatentUpsamplerConfig.from_config(config)),
+            config,
+            len(header.tensors),
+            str(path),
+        )
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     load_weights(upsampler, read_tensors(header), KeyMap({"": ""}), dtype, str(path))

@@ -13,6 +13,8 @@ from ltx_pocket import model as pocket
 from ltx_cli.arguments import parse_distilled_lora, parse_lora
 from ltx_cli.groups import OptionGroup
 
+QUANTIZE_HELP = "Quantise the transformer: 8 or 4 bits, or mxfp8, mxfp4, nvfp4."
+
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -28,6 +30,7 @@ class ModelFiles:
     distilled_lora: LoraPathStrength | None = None
     loras: tuple[LoraPathStrength, ...] = ()
     dtype: str = "auto"
+    quantize: str | None = None
 
     def __post_init__(self) -> None:
         files = ("checkpoint", "gemma", "spatial_upscaler", "distilled_lora")
@@ -73,12 +76,18 @@ class ModelFiles:
                 two_stages=two_stages,
                 loras=self.loras,
                 dtype=self.dtype,
+                quantize=self.quantize,
             )
         loras = self.loras
         if distilled and self.distilled_lora is not None:
             loras = (self.distilled_lora, *loras)
         return CheckpointModels(
-            self.checkpoint, self.gemma, self.spatial_upscaler, loras=loras, dtype=self.dtype
+            self.checkpoint,
+            self.gemma,
+            self.spatial_upscaler,
+            loras=loras,
+            dtype=self.dtype,
+            quantize=self.quantize,
         )
 
     def require_distilled_lora(self) -> LoraPathStrength:
@@ -147,6 +156,10 @@ class ModelOptions(OptionGroup):
         typer.Option(metavar="PATH [STRENGTH]", help="LoRA at a strength (1). Repeatable."),
     ] = None
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto"
+    quantize: Annotated[
+        str | None,
+        typer.Option("--quantize", "-q", metavar="BITS", help=QUANTIZE_HELP),
+    ] = None
 
     def files(self) -> ModelFiles:
         """What they name.
@@ -161,4 +174,5 @@ class ModelOptions(OptionGroup):
             parse_distilled_lora(self.distilled_lora),
             tuple(parse_lora(value) for value in self.lora or ()),
             self.dtype,
+            self.quantize,
         )

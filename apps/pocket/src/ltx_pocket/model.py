@@ -13,7 +13,7 @@ from typing import Any
 
 import mlx.core as mx
 from ltx_core import MultiModalGuiderParams
-from ltx_loaders import LoaderError
+from ltx_loaders import LoaderError, QuantizationPolicy
 from ltx_pipelines import (
     AudioToVideoPipeline,
     CheckpointModels,
@@ -72,6 +72,7 @@ def open_models(
     loras: Sequence[LoraPathStrength] = (),
     dtype: str | mx.Dtype | None = None,
     memory: Memory = Memory.KEEP,
+    quantize: str | int | None = None,
 ) -> CheckpointModels:
     """The networks of the pocket model.
 
@@ -82,6 +83,7 @@ def open_models(
         loras: added after the model's own.
         dtype: as in `CheckpointModels`.
         memory: the networks are small, so they stay by default.
+        quantize: as in `CheckpointModels`, in groups of 32: its layers are no multiples of 64.
 
     Raises:
         LoaderError: a file is missing or damaged, or a LoRA is for another network.
@@ -106,6 +108,7 @@ def open_models(
         loras=[*own, *loras],
         dtype=dtype,
         memory=memory,
+        quantize=None if quantize is None else QuantizationPolicy.of(quantize, 32),
         name=" + ".join([NAME, *map(str, loras)]),
         defaults=DEFAULTS,
     )

@@ -48,18 +48,19 @@ class QuantizationPolicy:
         has 8 bits at least.
 
         Args:
-            group_size: how many weights share a scale in the mode affine, if not 64.
+            group_size: how many weights share a scale, if not 64, in the mode affine; others have but one.
 
         Raises:
-            ConfigError: another choice, or a group size that it does not have.
+            ConfigError: another choice, or a group size that does not exist.
         """
         if str(choice) not in CHOICES:
             raise ConfigError(f"quantisation {choice!r} is not supported; choose {', '.join(CHOICES)}")
         bits, mode = CHOICES[str(choice)]
-        spec = QuantizationSpec(bits, group_size or DEFAULT_GROUPS[mode], mode)
+        affine = mode == "affine"
+        spec = QuantizationSpec(bits, (affine and group_size) or DEFAULT_GROUPS[mode], mode)
         if bits == 8:
             return QuantizationPolicy(spec, spec)
-        return QuantizationPolicy(spec, QuantizationSpec(8, spec.group_size if mode == "affine" else 32))
+        return QuantizationPolicy(spec, QuantizationSpec(8, spec.group_size if affine else 32))
 
     def spec_of(self, name: str, shape: tuple[int, ...], num_blocks: int) -> QuantizationSpec | None:
         """How a parameter of the transformer is quantised; None: it is not.
@@ -110,5 +111,5 @@ def evaluate(module: nn.Module) -> None:
     """Compute a network's weights, layer by layer: what one is made from is let go before the next is
     read."""
     for _, layer in module.named_modules():
-        own = [value for value in layer.values() if isinstance(value, mx.array)]
-        mx.eval(own)
+        mx.eval([value for value in layer.values() if isinstance(value, mx.array)])
+    mx.eval(module.parameters())

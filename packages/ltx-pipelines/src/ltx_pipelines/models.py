@@ -13,9 +13,12 @@ from ltx_core.device import resolve_dtype
 from ltx_loaders import (
     Checkpoint,
     LoraReport,
+    QuantizationPolicy,
+    evaluate,
     find_gemma_directory,
     load_gemma,
     load_upsampler,
+    quantize_module,
     read_gemma_config,
     stream,
 )
@@ -77,6 +80,7 @@ class ModelOptions(TypedDict, total=False):
     loras: Sequence[LoraPathStrength]
     dtype: str | mx.Dtype | None
     memory: Memory
+    quantize: str | int | QuantizationPolicy | None
 
 
 class ModelSource(Protocol):
@@ -141,6 +145,7 @@ class CheckpointModels:
         loras: Sequence[LoraPathStrength] = (),
         dtype: str | mx.Dtype | None = None,
         memory: Memory = Memory.FREE,
+        quantize: str | int | QuantizationPolicy | None = None,
         name: str | None = None,
         defaults: PipelineDefaults | None = None,
     ) -> None:
@@ -153,13 +158,17 @@ class CheckpointModels:
             loras: fused into the transformer, in this order.
             dtype: "float32", "bfloat16" or None for what suits the device.
             memory: what stays resident between stages.
+            quantize: the transformer's weights, as they are read and after its LoRAs: 8 or 4 bits, "mxfp8",
+                "mxfp4", "nvfp4" or a policy. None: as they are stored.
             name: for people and records; None: the names of checkpoint and LoRAs.
             defaults: what the model is best used with; None: by the generation that the checkpoint states.
 
         Raises:
             LoaderError: a file is missing, damaged or foreign, or a LoRA is for another network.
-            ConfigError: an unsupported dtype, or a text encoder of another kind.
+            ConfigError: an unsupported dtype or quantisation, or a text encoder of another kind.
         """
+        if not isinstance(quantize, QuantizationPolicy | None):
+            quantize = QuantizationPolicy.of(quantize)
         self.checkpoint = Checkpoint.open(checkpoint)
         self.layout = read_layout(self.checkpoint)
         self.gemma = find_gemma_directory(gemma)
@@ -168,7 +177,10 @@ class CheckpointModels:
         self.loras = tuple(loras)
         self.dtype = resolve_dtype(dtype)
         self.memory = memory
+        self.quantize = quantize
         self.name = name or " + ".join([self.checkpoint.path.name, *map(str, self.loras)])
+        if quantize:
+            self.name += f", quantised to {quantize.spec}"
         self.defaults = defaults or defaults_for(self.checkpoint.model_version)
         self.num_blocks = int(self.checkpoint.section("transformer")["num_layers"])
         self.distilled = is_distilled(self.checkpoint.path)
@@ -190,8 +202,23 @@ class CheckpointModels:
             network = self.checkpoint.build(component, self.dtype)
             if component == "transformer":
                 self.lora_reports += check_loras(network, self.loras)
+                self._check_quantization(network)
         if self.upsampler_path is not None:
             load_upsampler(self.upsampler_path, self.dtype)
+
+    def _check_quantization(self, transformer: nn.Module) -> None:
+        if self.quantize is None:
+            return
+        if self.memory is Memory.LOW:
+            raise ConfigError(
+                "weights that are read anew for every step would be quantised anew each time; convert the "
+                "checkpoint once (ltx convert -q) and use what that writes with little memory"
+            )
+        if not quantize_module(transformer, self.quantize, self.num_blocks):
+            raise ConfigError(
+                f"{self.checkpoint.path} cannot be quantised to {self.quantize.spec}: its layers are "
+                f"quantised already, or their sizes are no multiples of {self.quantize.spec.group_size}"
+            )
 
     def require_spatial_upsampler(self) -> None:
         if self.upsampler_path is None:
@@ -239,6 +266,8 @@ class CheckpointModels:
         def build() -> nn.Module:
             transformer = self.checkpoint.build(component, self.dtype)
             fuse(transformer, component, [*self.loras, *loras])
+            if self.quantize is not None:
+                quantize_module(transformer, self.quantize, self.num_blocks)
             return transformer
 
         return self._read(component, build)
@@ -255,7 +284,7 @@ class CheckpointModels:
         if self.memory is Memory.LOW and component in STREAMED:
             stream(network, build, **STREAMED[component])
         # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
-        mx.eval(network.parameters())
+        evaluate(network)
         return network
 
     def _build_audio_encoder(self) -> tuple["AudioEncoder", "AudioProcessor"]:

@@ -47,6 +47,7 @@ class Parts:
 
     Attributes:
         diffusion: transformer, connectors and text encoder.
+        video_vae, audio_vae, vocoder: of their stages, or the checkpoint of a packed model.
         tokenizer: folder with the tokenizer's two files.
         lora: of the distillation.
         style, ic_lora: the example LoRAs.
@@ -79,12 +80,15 @@ def pack(parts: Parts, folder: Path) -> dict[str, int]:
     diffusion, config = _read(parts.diffusion)
     if config["tokenizer"] != fingerprint(parts.tokenizer):
         raise LoaderError(f"{parts.diffusion} was trained with another tokenizer than {parts.tokenizer}")
-    tensors = {name: value for name, value in diffusion.items() if not name.startswith(GEMMA)}
-    sections: dict[str, Any] = {"transformer": config["transformer"]}
+    tensors: dict[str, mx.array] = {}
+    sections: dict[str, Any] = {}
     for path in (parts.video_vae, parts.audio_vae, parts.vocoder):
         more, own = _read(path)
         tensors |= more
         sections |= {name: section for name, section in own.items() if section}
+    # Last: a part may come from a packed model, which has a transformer of its own.
+    tensors |= {name: value for name, value in diffusion.items() if not name.startswith(GEMMA)}
+    sections["transformer"] = config["transformer"]
     sections["scheduler"] = scheduler()
     written = [write_checkpoint(folder / CHECKPOINT, tensors, sections, mx.bfloat16)]
     written += _pack_gemma(diffusion, config["gemma"], parts.tokenizer, folder / GEMMA_FOLDER)

@@ -196,7 +196,8 @@ class Pool:
     ) -> None:
         """Encode the bucket's scenes, or fewer if the time is over before (by `time.monotonic`)."""
         self.bucket, self.encoders, self.captions, self.wordings = bucket, encoders, captions, wordings
-        self.at_once = max(1, PIXELS_AT_ONCE // (bucket.num_frames * bucket.height * bucket.width))
+        pixels = bucket.num_frames * bucket.height * bucket.width
+        self.at_once = min(bucket.scenes, max(1, PIXELS_AT_ONCE // pixels))
         tools = encoders.video_tools(bucket)
         self.clip_tokens = tools.num_tokens
         self.frame_tokens = tools.target_shape.height * tools.target_shape.width

@@ -202,7 +202,14 @@ def main() -> None:
                 **{name: round(cast(float, value.item()), 5) for name, value in metrics.items()},
             )
 
-    metadata = {"tokenizer": config["tokenizer"]}
+    def save(progress: float) -> None:
+        """The state to go on from, and the file of the stage. The network has the weights of the latter
+        afterwards: rounded to bfloat16, so that what is looked at is what is shipped."""
+        metadata = {"tokenizer": config["tokenizer"], "progress": str(progress)}
+        save_state(trainer, args.out, metadata, args.moments)
+        network.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
+        save_diffusion(args.out / "diffusion.safetensors", network, config, mx.bfloat16)
+
     until = max(0.5, 1 - RESERVE / max(clock.seconds, 1e-6))
     timed: list[float] = []
     # All processes take the same steps: of the same sizes, at the same rates.
@@ -229,7 +236,7 @@ def main() -> None:
             checked = math.floor(6 * now)
             validate()
             if since:
-                save_state(trainer, args.out, {**metadata, "progress": str(progress)}, args.moments)
+                save(progress)
         which = data.choose(progress, plan)
         rate = warm_cosine(progress, since, args.lr, 300)
         batch = data.batch(which)
@@ -237,27 +244,23 @@ def main() -> None:
         now = pace.fraction()
 
     if first:
-        save_state(trainer, args.out, {**metadata, "progress": str(args.to)}, args.moments)
         validate()
-        finish(trainer, negative.contexts(ema=True), network, encoders, captions, config, args)
+        contexts = negative.contexts(ema=True)
+        save(args.to)
+        show(network, encoders, captions, contexts, args)
     log.event(done=args.out.name, steps=trainer.steps)
 
 
-def finish(
-    trainer: Trainer,
-    contexts: Contexts,
+def show(
     network: Diffusion,
     encoders: Encoders,
     captions: Captions,
-    config: dict[str, Any],
+    negative: Contexts,
     args: argparse.Namespace,
 ) -> None:
-    """The file of the stage, and clips from it. What is looked at is what is shipped: weights rounded to
-    bfloat16."""
-    network.update(tree_map(lambda w: w.astype(mx.bfloat16).astype(trainer.dtype), trainer.ema))
-    save_diffusion(args.out / "diffusion.safetensors", network, config, mx.bfloat16)
+    """Clips of the network as it is."""
     sigmas = np.array(LTX2Scheduler().execute(4 if args.size == "tiny" else 24)).tolist()
-    step = stepper(network, contexts, guidance=2.0)
+    step = stepper(network, negative, guidance=2.0)
     for bucket in BUCKETS[args.size][:2]:
         draw_samples(
             args.out / f"samples-{bucket.height}.png",

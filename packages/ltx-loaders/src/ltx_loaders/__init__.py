@@ -11,7 +11,7 @@ from ltx_loaders.header import SafetensorsHeader, TensorInfo
 from ltx_loaders.lora import Lora
 from ltx_loaders.policy import QuantizationPolicy, evaluate, quantize_module
 from ltx_loaders.quantize import QuantizationSpec
-from ltx_loaders.streaming import StreamedBlocks, stream
+from ltx_loaders.streaming import StreamedBlocks, nbytes, stream
 from ltx_loaders.upsampler import load_upsampler
 from ltx_loaders.versions import parse_version
 from ltx_loaders.weights import KeyMap, load_weights
@@ -37,6 +37,7 @@ __all__ = [
     "load_gemma",
     "load_upsampler",
     "load_weights",
+    "nbytes",
     "parameter_shapes",
     "parse_version",
     "quantize_module",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
 
@@ -29,6 +28,7 @@ from ltx_pipelines.distillation import is_distilled
 from ltx_pipelines.layout import LatentLayout, read_layout
 from ltx_pipelines.loras import LoraPathStrength, check_loras, fuse
 from ltx_pipelines.prompt import TextEncoder
+from ltx_pipelines.residency import LOW_CACHE_LIMIT, STREAMED, Memory
 from ltx_pipelines.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -43,35 +43,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHECKED = ("transformer", "video_encoder", "video_decoder", "audio_decoder", "vocoder")
-
-# What is read from disk while a network runs, under `Memory.LOW`: lists of blocks, and large parts that are
-# called once for a prompt.
-STREAMED: dict[str, dict[str, Sequence[str]]] = {
-    "transformer": {"blocks": ["transformer_blocks"]},
-    "transformer_video": {"blocks": ["transformer_blocks"]},
-    "transformer_audio": {"blocks": ["transformer_blocks"]},
-    "text_encoder": {"blocks": ["layers"], "parts": ["embed_tokens"]},
-    "embeddings_processor": {
-        "blocks": [f"{name}_embeddings_connector.transformer_1d_blocks" for name in ("video", "audio")],
-        "parts": ["text_embedding_projection"],
-    },
-}
-# Freed memory that MLX keeps for later under `Memory.LOW`: about a block's.
-LOW_CACHE_LIMIT = 2**30
-
-
-class Memory(Enum):
-    """What stays resident between the stages of a run.
-
-    FREE: one network at a time; it is dropped when its stage is over and read again when it is needed again.
-    KEEP: everything that was loaded stays, for small models and for many clips in a row.
-    LOW: as FREE, and the transformer and the text encoder are read from disk block by block, anew each time
-        they run: two blocks are in memory.
-    """
-
-    FREE = "free"
-    KEEP = "keep"
-    LOW = "low"
 
 
 class ModelOptions(TypedDict, total=False):
@@ -239,50 +210,57 @@ class CheckpointModels:
         half = "_video" if not audio else "_audio" if not video else ""
         component = f"transformer{half}"
         key = " + ".join([component, *(f"{lora.path} {lora.strength}" for lora in loras)])
-        return self._use(key, lambda: self._build_transformer(component, loras))
+        return self._use(key, lambda: self._read(component, loras))
 
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
         self.lora_reports += check_loras(self.checkpoint.build("transformer", self.dtype), loras)
 
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
-        return self._use("video_encoder", lambda: self._build("video_encoder"))
+        return self._use("video_encoder", lambda: self._read("video_encoder"))
 
     def video_decoder(self) -> AbstractContextManager["VideoDecoder"]:
-        return self._use("video_decoder", lambda: self._build("video_decoder"))
+        return self._use("video_decoder", lambda: self._read("video_decoder"))
 
     def audio_encoder(self) -> AbstractContextManager[tuple["AudioEncoder", "AudioProcessor"]]:
         return self._use("audio_encoder", self._build_audio_encoder)
 
     def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]:
-        return self._use("audio_decoder", lambda: (self._build("audio_decoder"), self._build("vocoder")))
+        return self._use("audio_decoder", lambda: (self._read("audio_decoder"), self._read("vocoder")))
 
     def spatial_upsampler(self) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]:
         return self._use("spatial_upsampler", self._build_upsampler)
 
-    def _build(self, component: str, **options: Any) -> Any:
-        return self._read(component, lambda: self.checkpoint.build(component, self.dtype, **options))
+    def network(self, component: str, loras: Sequence[LoraPathStrength] = ()) -> Any:
+        """A network as a run has it, none of whose weights is read yet.
 
-    def _build_transformer(self, component: str, loras: Sequence[LoraPathStrength]) -> Any:
-        def build() -> nn.Module:
-            transformer = self.checkpoint.build(component, self.dtype)
-            fuse(transformer, component, [*self.loras, *loras])
+        Args:
+            component: a name of `COMPONENTS`, or "text_encoder" or "spatial_upsampler".
+            loras: of a stage alone, for a transformer.
+        """
+        if component == "text_encoder":
+            return load_gemma(self.gemma, self.dtype)
+        if component == "spatial_upsampler":
+            self.require_spatial_upsampler()
+            assert self.upsampler_path is not None
+            return load_upsampler(self.upsampler_path, self.dtype)
+        options = {"gemma": self.gemma_config} if component == "embeddings_processor" else {}
+        network = self.checkpoint.build(component, self.dtype, **options)
+        if component.startswith("transformer"):
+            fuse(network, component, [*self.loras, *loras])
             if self.quantize is not None:
-                quantize_module(transformer, self.quantize, self.num_blocks)
-            return transformer
-
-        return self._read(component, build)
+                quantize_module(network, self.quantize, self.num_blocks)
+        return network
 
     def _build_text_encoder(self) -> TextEncoder:
-        gemma = self._read("text_encoder", lambda: load_gemma(self.gemma, self.dtype))
-        processor = self._build("embeddings_processor", gemma=self.gemma_config)
+        gemma, processor = self._read("text_encoder"), self._read("embeddings_processor")
         return TextEncoder(Tokenizer(self.gemma), gemma, processor)
 
-    def _read(self, component: str, build: Callable[[], nn.Module]) -> Any:
+    def _read(self, component: str, loras: Sequence[LoraPathStrength] = ()) -> Any:
         """A network with its weights in memory, but for those that are read while it runs."""
-        network = build()
+        network = self.network(component, loras)
         EvaluationCadence.here().apply(component, network)
         if self.memory is Memory.LOW and component in STREAMED:
-            stream(network, build, **STREAMED[component])
+            stream(network, lambda: self.network(component, loras), **STREAMED[component])
         # Read the weights now: inside a command buffer of the first step a slow disk would stall the GPU.
         evaluate(network)
         return network
@@ -290,17 +268,13 @@ class CheckpointModels:
     def _build_audio_encoder(self) -> tuple["AudioEncoder", "AudioProcessor"]:
         from ltx_models.audio_vae import AudioProcessor
 
-        encoder = self._build("audio_encoder")
+        encoder = self._read("audio_encoder")
         return encoder, AudioProcessor.from_config(encoder.config)
 
     def _build_upsampler(self) -> tuple["LatentUpsampler", "PerChannelStatistics"]:
-        self.require_spatial_upsampler()
-        assert self.upsampler_path is not None
-        path = self.upsampler_path
-        upsampler = self._read("upsampler", lambda: load_upsampler(path, self.dtype))
+        upsampler = self._read("spatial_upsampler")
         # The statistics stand in the encoder; its other weights stay on disk.
-        statistics = self.checkpoint.build("video_encoder", self.dtype).per_channel_statistics
-        return upsampler, statistics
+        return upsampler, self.network("video_encoder").per_channel_statistics
 
     @contextmanager
     def _use(self, name: str, build: Callable[[], T]) -> Iterator[T]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-from ltx_loaders import Checkpoint
+from ltx_loaders import Checkpoint, find_gemma_directory, load_gemma
+from ltx_pipelines.tokenizer import Tokenizer
 from mlx.utils import tree_flatten
 
 from tests.formats import writers
@@ -64,6 +65,21 @@ def test_same_outputs_as_the_official_file(name: str, generation: str, tmp_path:
         tree_flatten(got.parameters()), tree_flatten(want.parameters()), strict=True
     ):
         np.testing.assert_array_equal(value, expected, err_msg=key)
+
+
+def test_text_encoder_and_tokenizer_of_a_diffusers_repository(tmp_path: Path) -> None:
+    gemma = root("ltx-2.0") / "gemma"
+    for name in ("text_encoder", "tokenizer"):
+        (tmp_path / name).mkdir()
+    for file in gemma.iterdir():
+        folder = "text_encoder" if file.name in ("config.json", "model.safetensors") else "tokenizer"
+        (tmp_path / folder / file.name).symlink_to(file)
+    directory = find_gemma_directory(writers.diffusers(root("ltx-2.0") / "checkpoint.safetensors", tmp_path))
+    assert directory.name == "text_encoder"
+    got, want = (Tokenizer(place, 128).encode("a red ball") for place in (directory, gemma))
+    np.testing.assert_array_equal(got.input_ids, want.input_ids)
+    states = (load_gemma(place, mx.float32)(got.valid_ids)[-1] for place in (tmp_path, gemma))
+    np.testing.assert_array_equal(*states)
 
 
 @pytest.mark.parametrize("keep", [False, True])

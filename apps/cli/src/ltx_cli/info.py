@@ -5,33 +5,43 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ltx_loaders import Checkpoint, SafetensorsHeader
+from ltx_loaders import Checkpoint, SafetensorsHeader, read_gemma_config
+from ltx_loaders.gemma import gemma_files, is_gemma
+from ltx_loaders.sources import read_config
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="Checkpoint, latent upscaler or LoRA (.safetensors).")],
+    path: Annotated[
+        Path, typer.Argument(help="Checkpoint, latent upscaler, LoRA, or a folder with a model.")
+    ],
     config: Annotated[bool, typer.Option("--config", help="Print the embedded config as JSON.")] = False,
 ) -> None:
     """Show generation, components, parameters, dtypes and sizes of a file, without reading its weights."""
-    header = SafetensorsHeader.read(path)
     console = Console()
-    if "config" not in header.metadata:
-        _plain(console, header, "safetensors file without an LTX-2 config")
+    if path.is_dir() and is_gemma(path):
+        _text_encoder(console, path)
         return
+    if not path.is_dir():
+        header = SafetensorsHeader.read(path)
+        if "config" not in header.metadata:
+            _plain(console, header, "safetensors file without an LTX-2 config")
+            return
+        if "initial_conv.weight" in header.tensors:
+            _plain(console, header, "LTX-2 latent upscaler")
+            _values(console, "config", read_config(header))
+            return
     checkpoint = Checkpoint.open(path)
     if config:
         print(json.dumps(checkpoint.config, indent=2))
         return
-    if "initial_conv.weight" in header.tensors:
-        _plain(console, header, "LTX-2 latent upscaler")
-        _values(console, "config", dict(checkpoint.config))
-        return
-    console.print(
-        f"[bold]{escape(path.name)}[/]: LTX-{checkpoint.generation} checkpoint, {_bytes(path.stat().st_size)}"
-    )
+    header = checkpoint.header
+    size = _bytes(sum(file.header.path.stat().st_size for file in checkpoint.files))
+    files = f", {len(checkpoint.files)} files" if len(checkpoint.files) > 1 else ""
+    kind = f"LTX-{checkpoint.generation} checkpoint, {checkpoint.format}{files}"
+    console.print(f"[bold]{escape(path.name)}[/]: {kind}, {size}")
     table = Table("component", "tensors", "parameters", "dtype", "size", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -53,6 +63,17 @@ def _plain(console: Console, header: SafetensorsHeader, kind: str) -> None:
     console.print(f"[bold]{escape(header.path.name)}[/]: {kind}, {_bytes(header.path.stat().st_size)}")
     console.print(f"{len(header.tensors):,} tensors, {parameters:,} parameters, {dtypes}")
     _values(console, "metadata", {key: value for key, value in header.metadata.items() if key != "config"})
+
+
+def _text_encoder(console: Console, folder: Path) -> None:
+    model = read_gemma_config(folder)
+    headers = [SafetensorsHeader.read(file) for file in gemma_files(folder)]
+    dtypes = ", ".join(sorted({info.dtype for header in headers for info in header.tensors.values()}))
+    size = _bytes(sum(header.path.stat().st_size for header in headers))
+    console.print(
+        f"[bold]{escape(folder.name)}[/]: Gemma text encoder, {len(headers)} files, {dtypes}, {size}"
+    )
+    _values(console, "config", vars(model))
 
 
 def _values(console: Console, title: str, values: dict[str, object]) -> None:

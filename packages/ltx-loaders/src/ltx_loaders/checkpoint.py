@@ -17,7 +17,7 @@ from ltx_loaders.fp8 import dequantised, is_helper, keep_linears, kept_tensors, 
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
 from ltx_loaders.limits import build_checked
 from ltx_loaders.sources import SourceFile
-from ltx_loaders.versions import parse_version
+from ltx_loaders.versions import generation_of, parse_version
 from ltx_loaders.weights import load_weights
 
 
@@ -107,10 +107,8 @@ class Checkpoint:
         """Generation of the model, "2.0", "2.3" or "2.5": by the metadata, else by features of the config."""
         if version := self.model_version:
             return ".".join(map(str, (*version, 0)[:2]))
-        transformer = self.config.get("transformer") or {}
-        if transformer.get("use_keyframes_abs_pos_embedding") or transformer.get("ff_bias") is False:
-            return "2.5"
-        return "2.3" if transformer.get("cross_attention_adaln") else "2.0"
+        transformer = self.config.get("transformer")
+        return generation_of(transformer if isinstance(transformer, Mapping) else {})
 
     def has(self, component: str) -> bool:
         """Whether the file holds the config section and any own tensor of a component."""

@@ -24,6 +24,7 @@ from ltx_loaders.diffusers_keys import (
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader, pickles_in
 from ltx_loaders.sources import SourceFile, Sources, read_json, read_shards
+from ltx_loaders.versions import generation_of
 
 CLASSES = {
     "transformer": ("LTX2VideoTransformer3DModel",),
@@ -86,7 +87,9 @@ def open_diffusers(folder: Path) -> Sources:
         for name, table in renames.items()
         for header in _headers(folder / name)
     ]
-    return Sources(folder, "diffusers repository", tuple(files), config, {})
+    # Its files state no version, and what a model is best used with goes by it.
+    version = {"model_version": generation_of(config["transformer"])} if "transformer" in config else {}
+    return Sources(folder, "diffusers repository", tuple(files), config, version)
 
 
 def upsampler_folder(path: Path) -> tuple[SafetensorsHeader, dict[str, Any]]:

@@ -39,6 +39,15 @@ def find_gemma_directory(path: str | Path) -> Path:
     )
 
 
+def is_gemma(folder: Path) -> bool:
+    """Whether a folder is that of a Gemma model itself, by its config."""
+    try:
+        kind = read_json(folder / "config.json").get("model_type")
+    except LoaderError:
+        return False
+    return isinstance(kind, str) and kind.startswith("gemma")
+
+
 def read_gemma_config(path: str | Path) -> "GemmaConfig":
     """The network's sizes from `config.json`.
 
@@ -72,7 +81,7 @@ def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
     directory = find_gemma_directory(path)
     config = read_gemma_config(directory)
     tensors: dict[str, mx.array] = {}
-    for file in _shards(directory):
+    for file in gemma_files(directory):
         tensors.update(read_tensors(SafetensorsHeader.read(file)))
     place = str(directory / "config.json")
     model = build_checked(lambda: GemmaTextModel(config), vars(config), len(tensors), place)
@@ -87,7 +96,7 @@ def load_gemma(path: str | Path, dtype: mx.Dtype) -> "GemmaTextModel":
     )
 
 
-def _shards(directory: Path) -> list[Path]:
+def gemma_files(directory: Path) -> list[Path]:
     """The weight files: those that the index names if there is one, else every model*.safetensors."""
     index = directory / "model.safetensors.index.json"
     return read_shards(index) if index.is_file() else sorted(directory.glob("model*.safetensors"))

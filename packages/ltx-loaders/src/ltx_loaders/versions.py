@@ -1,4 +1,7 @@
-"""Version strings of checkpoints."""
+"""Versions of checkpoints."""
+
+from collections.abc import Mapping
+from typing import Any
 
 
 def parse_version(text: str | None) -> tuple[int, ...]:
@@ -12,3 +15,10 @@ def parse_version(text: str | None) -> tuple[int, ...]:
             break
         parts.append(int(part))
     return tuple(parts)
+
+
+def generation_of(transformer: Mapping[str, Any]) -> str:
+    """The generation that a transformer's config section describes, by the features that tell them apart."""
+    if transformer.get("use_keyframes_abs_pos_embedding") or transformer.get("ff_bias") is False:
+        return "2.5"
+    return "2.3" if transformer.get("cross_attention_adaln") else "2.0"

@@ -25,6 +25,8 @@ IGNORED_SETTINGS = frozenset(
     }
 )
 
+FILES = ("tokenizer.json", "tokenizer.model")
+
 # The text connectors tile this many registers over the positions behind the text.
 LENGTH_UNIT = 128
 
@@ -54,7 +56,8 @@ class Tokenizer:
     """The tokenizer of a Gemma directory, set up as the text encoder was trained.
 
     Args:
-        directory: holds `tokenizer.json`, or else `tokenizer.model`. Nothing is downloaded.
+        directory: holds `tokenizer.json`, or else `tokenizer.model`; or a folder "tokenizer" beside it does,
+            as in repositories of diffusers. Nothing is downloaded.
         max_length: positions per prompt, a multiple of 128; longer prompts are cut off on the right. None:
             1024, as the released models have it, or less if tokenizer_config.json has a `model_max_length`.
 
@@ -64,14 +67,13 @@ class Tokenizer:
     """
 
     def __init__(self, directory: str | Path, max_length: int | None = None) -> None:
+        directory = _place(Path(directory))
         if max_length is None:
-            max_length = min(
-                DEFAULT_LENGTH, _settings(Path(directory)).get("model_max_length", DEFAULT_LENGTH)
-            )
+            max_length = min(DEFAULT_LENGTH, _settings(directory).get("model_max_length", DEFAULT_LENGTH))
         if max_length < 1 or max_length % LENGTH_UNIT:
             raise ConfigError(f"max_length is {max_length}; it must be a positive multiple of {LENGTH_UNIT}")
         self.max_length = max_length
-        self._tokenizer = _load(Path(directory))
+        self._tokenizer = _load(directory)
         self.bos_id: int | None = self._tokenizer.bos_token_id
         if self.bos_id is None:
             raise LoaderError(f"the tokenizer in {directory} has no <bos> token; it is not that of Gemma")
@@ -116,9 +118,16 @@ class Tokenizer:
         return text
 
 
+def _place(directory: Path) -> Path:
+    """The folder with the tokenizer's files; `directory` itself where there are none."""
+    beside = directory.parent / "tokenizer"
+    found = (place for place in (directory, beside) for name in FILES if (place / name).is_file())
+    return next(found, directory)
+
+
 def _load(directory: Path) -> Any:
     """A fast tokenizer of transformers. That package is imported here, because it takes a second."""
-    fast, sentencepiece = directory / "tokenizer.json", directory / "tokenizer.model"
+    fast, sentencepiece = (directory / name for name in FILES)
     if not fast.is_file() and not sentencepiece.is_file():
         raise LoaderError(
             f"{directory} holds no tokenizer (tokenizer.json or tokenizer.model); download it from the "

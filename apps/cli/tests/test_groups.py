@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import pytest
 import typer
 from ltx_cli.groups import OptionGroup, Without, flags, grouped_options
+from ltx_cli.main import app as commands
 from ltx_cli.models import ModelFiles, ModelOptions
+from ltx_cli.options import RunOptions, SizeOptions
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -130,3 +132,27 @@ def test_model_options_name_model_files(tmp_path: Any) -> None:
     assert [(str(lora.path), lora.strength) for lora in files.loras] == [("a", 1), ("b", 2)]
     assert files.dtype == "float32"
     assert ModelOptions().files() == ModelFiles(None, None, None)
+
+
+def test_size_and_run_options_are_arguments_of_a_config() -> None:
+    assert SizeOptions().fields() == {}
+    assert SizeOptions(height=64, frame_rate=12.5).fields() == {"height": 64, "frame_rate": 12.5}
+    assert RunOptions(steps=3).fields() == {"num_inference_steps": 3, "seed": 10}
+
+
+def test_the_commands_list_the_options_of_their_groups() -> None:
+    options = {
+        command.callback.__name__: set(inspect.signature(command.callback).parameters)
+        for command in commands.registered_commands
+        if command.callback is not None
+    }
+    model = set(vars(ModelOptions()))
+    run = set(vars(RunOptions()))
+    for name in ("generate", "keyframes", "ic_lora", "audio_to_video"):
+        assert model | run | set(vars(SizeOptions())) <= options[name]
+    for name in ("retake", "extend"):
+        assert model - {"spatial_upscaler"} | run | set(vars(SizeOptions())) <= options[name]
+        assert "spatial_upscaler" not in options[name]
+    assert model - {"spatial_upscaler", "distilled_lora"} | run | {"output"} <= options["text_to_audio"]
+    assert not {"spatial_upscaler", "distilled_lora", "height", "no_audio"} & options["text_to_audio"]
+    assert "no_audio" not in options["audio_to_video"]

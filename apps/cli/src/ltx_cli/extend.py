@@ -9,13 +9,7 @@ from ltx_pipelines import ExtendConfig, ExtendPipeline, check_output
 from ltx_cli.groups import Without, grouped_options
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
-from ltx_cli.options import (
-    EnhancePrompt,
-    NoAudio,
-    Output,
-    Seed,
-    Steps,
-)
+from ltx_cli.options import OutputOptions, RunOptions, SourceSizeOptions
 from ltx_cli.running import given, make_clip
 
 
@@ -35,40 +29,36 @@ def extend(
         int | None,
         typer.Option(help="What the model works on at once, 8 k + 1: new frames and the clip's beside them."),
     ] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels, multiple of 32; the clip's own.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels, multiple of 32; the clip's own.")] = None,
-    frame_rate: Annotated[float | None, typer.Option(help="Frames per second; the clip's own.")] = None,
     guided: Annotated[
         bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
     ] = False,
-    steps: Steps = None,
+    size: Annotated[SourceSizeOptions, Without("num_frames")],
+    run: RunOptions,
     guidance: GuidanceOptions,
-    enhance_prompt: EnhancePrompt = False,
-    seed: Seed = 10,
-    no_audio: NoAudio = False,
     model: Annotated[ModelOptions, Without("spatial_upscaler")],
-    output: Output = Path("clip.mp4"),
+    out: OutputOptions,
 ) -> None:
     """Make a clip longer, picture and sound; the clip itself stays as it is.
 
     A silent clip stays silent. Frames and samples of the clip are kept, up to the encoding of the file.
     """
-    check_output(output)
+    check_output(out.output)
     files = model.files()
     if not guided:
         guidance.refuse("the distilled schedule, which runs without guidance; add --guided")
     own: dict[str, Any] = {name: files.clip[name] for name in ("num_frames",) if name in files.clip}
     config = ExtendConfig(
-        **{**own, **given(num_frames=num_frames, height=height, width=width, frame_rate=frame_rate)},
+        **{**own, **size.fields(), **given(num_frames=num_frames)},
         **guidance.fields(),
+        **run.fields(),
         prompt=prompt,
         source=video,
         new_frames=new_frames,
         before=before,
         overlap_frames=overlap_frames,
-        num_inference_steps=steps,
-        generate_audio=not no_audio,
-        seed=seed,
+        generate_audio=not out.no_audio,
     )
     models = files.open(distilled=not guided)
-    make_clip(files, ExtendPipeline(models, distilled=not guided), config, output, enhance=enhance_prompt)
+    make_clip(
+        files, ExtendPipeline(models, distilled=not guided), config, out.output, enhance=run.enhance_prompt
+    )

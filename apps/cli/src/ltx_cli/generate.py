@@ -25,19 +25,7 @@ from ltx_cli.arguments import parse_image
 from ltx_cli.groups import flags, grouped_options
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelFiles, ModelOptions
-from ltx_cli.options import (
-    EnhancePrompt,
-    FrameRate,
-    Height,
-    Images,
-    NoAudio,
-    NumFrames,
-    Output,
-    Prompt,
-    Seed,
-    Steps,
-    Width,
-)
+from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
 from ltx_cli.running import given, make_clip
 
 
@@ -66,12 +54,6 @@ def generate(
             "are guided, the two-stage ones at half size and then refined with the distilled LoRA."
         ),
     ] = PipelineName.distilled,
-    height: Height = None,
-    width: Width = None,
-    num_frames: NumFrames = None,
-    frame_rate: FrameRate = None,
-    steps: Steps = None,
-    guidance: GuidanceOptions,
     image: Images = None,
     double_frame_rate: Annotated[
         bool,
@@ -80,27 +62,26 @@ def generate(
     temporal_upscaler: Annotated[
         Path | None, typer.Option(help="Latent upscaler x2 in time, for --double-frame-rate.")
     ] = None,
-    enhance_prompt: EnhancePrompt = False,
-    seed: Seed = 10,
-    no_audio: NoAudio = False,
+    size: SizeOptions,
+    run: RunOptions,
+    guidance: GuidanceOptions,
     model: ModelOptions,
-    output: Output = Path("clip.mp4"),
+    out: OutputOptions,
 ) -> None:
     """Make a clip with sound from a prompt.
 
     Without --checkpoint and --gemma, the pocket model makes it: a small one that ships with this command.
     """
-    check_output(output)
+    check_output(out.output)
     files = model.files()
     clip: dict[str, Any] = {
         **files.clip,
+        **size.fields(),
+        **run.fields(),
         "prompt": prompt,
-        "seed": seed,
-        "num_inference_steps": steps,
         "images": tuple(parse_image(value) for value in image or ()),
-        "generate_audio": not no_audio,
+        "generate_audio": not out.no_audio,
     }
-    clip |= given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
     strengths = given(
         distilled_lora_strength_stage_1=distilled_lora_strength_stage_1,
         distilled_lora_strength_stage_2=distilled_lora_strength_stage_2,
@@ -133,7 +114,7 @@ def generate(
     upscaler = None
     if double_frame_rate or temporal_upscaler is not None:
         upscaler = files.require_temporal_upscaler(temporal_upscaler)
-    make_clip(files, runner, config, output, enhance=enhance_prompt, temporal_upscaler=upscaler)
+    make_clip(files, runner, config, out.output, enhance=run.enhance_prompt, temporal_upscaler=upscaler)
 
 
 def _check_strengths(pipeline: PipelineName, files: ModelFiles, strengths: dict[str, float]) -> None:

@@ -9,20 +9,8 @@ from ltx_pipelines import ICLoraConfig, ICLoraPipeline, check_output
 from ltx_cli.arguments import parse_image, parse_lora, parse_reference
 from ltx_cli.groups import Without, grouped_options
 from ltx_cli.models import ModelOptions
-from ltx_cli.options import (
-    EnhancePrompt,
-    FrameRate,
-    Height,
-    Images,
-    NoAudio,
-    NumFrames,
-    Output,
-    Prompt,
-    Seed,
-    Steps,
-    Width,
-)
-from ltx_cli.running import given, make_clip
+from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
+from ltx_cli.running import make_clip
 
 
 @grouped_options
@@ -55,33 +43,25 @@ def ic_lora(
     skip_stage_2: Annotated[
         bool, typer.Option("--skip-stage-2", help="End at half the height and width; faster.")
     ] = False,
-    height: Height = None,
-    width: Width = None,
-    num_frames: NumFrames = None,
-    frame_rate: FrameRate = None,
-    steps: Steps = None,
     image: Images = None,
-    enhance_prompt: EnhancePrompt = False,
-    seed: Seed = 10,
-    no_audio: NoAudio = False,
+    size: SizeOptions,
+    run: RunOptions,
     model: Annotated[ModelOptions, Without("lora")],
-    output: Output = Path("clip.mp4"),
+    out: OutputOptions,
 ) -> None:
     """Make a clip after a reference video, with an in-context LoRA on a distilled model.
 
     The frames of the reference are taken one by one, up to the length of the clip. The pocket model's own
     LoRA lets things move as a white silhouette on black does.
     """
-    check_output(output)
+    check_output(out.output)
     files = model.files()
-    size = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
     config = ICLoraConfig(
-        **{**files.clip, **size},
+        **{**files.clip, **size.fields()},
+        **run.fields(),
         prompt=prompt,
-        seed=seed,
-        num_inference_steps=steps,
         images=tuple(parse_image(value) for value in image or ()),
-        generate_audio=not no_audio,
+        generate_audio=not out.no_audio,
         video_conditioning=tuple(parse_reference(value) for value in video_conditioning),
         conditioning_attention_strength=conditioning_attention_strength,
         conditioning_attention_mask=conditioning_attention_mask,
@@ -92,6 +72,6 @@ def ic_lora(
         files,
         ICLoraPipeline(files.open(distilled=True), loras),
         config,
-        output,
-        enhance=enhance_prompt,
+        out.output,
+        enhance=run.enhance_prompt,
     )

@@ -1,8 +1,5 @@
 """`ltx keyframes`: a clip that passes through given images."""
 
-from pathlib import Path
-from typing import Any
-
 from ltx_core import ConfigError
 from ltx_pipelines import KeyframeInterpolationConfig, KeyframeInterpolationPipeline, check_output
 
@@ -10,20 +7,8 @@ from ltx_cli.arguments import parse_image
 from ltx_cli.groups import grouped_options
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
-from ltx_cli.options import (
-    EnhancePrompt,
-    FrameRate,
-    Height,
-    Images,
-    NoAudio,
-    NumFrames,
-    Output,
-    Prompt,
-    Seed,
-    Steps,
-    Width,
-)
-from ltx_cli.running import given, make_clip
+from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
+from ltx_cli.running import make_clip
 
 
 @grouped_options
@@ -31,38 +16,32 @@ def keyframes(
     prompt: Prompt,
     *,
     image: Images = None,
-    height: Height = None,
-    width: Width = None,
-    num_frames: NumFrames = None,
-    frame_rate: FrameRate = None,
-    steps: Steps = None,
+    size: SizeOptions,
+    run: RunOptions,
     guidance: GuidanceOptions,
-    enhance_prompt: EnhancePrompt = False,
-    seed: Seed = 10,
-    no_audio: NoAudio = False,
     model: ModelOptions,
-    output: Output = Path("clip.mp4"),
+    out: OutputOptions,
 ) -> None:
     """Make a clip that moves from one image to the next, in two guided stages.
 
     For example, from a first frame to a last one: --image first.png 0 --image last.png -1
     """
-    check_output(output)
+    check_output(out.output)
     files = model.files()
-    size: dict[str, Any] = given(height=height, width=width, num_frames=num_frames, frame_rate=frame_rate)
     config = KeyframeInterpolationConfig(
-        **{**files.clip, **size},
+        **{**files.clip, **size.fields()},
         **guidance.fields(),
+        **run.fields(),
         prompt=prompt,
         images=tuple(parse_image(value) for value in image or ()),
-        num_inference_steps=steps,
-        generate_audio=not no_audio,
-        seed=seed,
+        generate_audio=not out.no_audio,
     )
     _check_apart(config)
     refiner = files.require_distilled_lora()
     models = files.open(distilled=False, two_stages=True)
-    make_clip(files, KeyframeInterpolationPipeline(models, refiner), config, output, enhance=enhance_prompt)
+    make_clip(
+        files, KeyframeInterpolationPipeline(models, refiner), config, out.output, enhance=run.enhance_prompt
+    )
 
 
 def _check_apart(config: KeyframeInterpolationConfig) -> None:

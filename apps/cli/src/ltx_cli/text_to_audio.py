@@ -9,7 +9,7 @@ from ltx_pipelines import TextToAudioConfig, TextToAudioPipeline, check_output
 from ltx_cli.groups import Without, grouped_options
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
-from ltx_cli.options import EnhancePrompt, Seed, Steps
+from ltx_cli.options import RunOptions
 from ltx_cli.running import make_clip
 
 
@@ -18,14 +18,12 @@ def text_to_audio(
     prompt: Annotated[str, typer.Argument(help="What should sound.")],
     *,
     duration: Annotated[float | None, typer.Option(help="Seconds, up to 20; 5 if not given.")] = None,
-    steps: Steps = None,
-    guidance: GuidanceOptions,
-    enhance_prompt: EnhancePrompt = False,
-    seed: Seed = 10,
-    model: Annotated[ModelOptions, Without("spatial_upscaler", "distilled_lora")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The wav file to write.")] = Path(
         "sound.wav"
     ),
+    run: RunOptions,
+    guidance: GuidanceOptions,
+    model: Annotated[ModelOptions, Without("spatial_upscaler", "distilled_lora")],
 ) -> None:
     """Make a sound from a prompt, with the audio half of the model alone."""
     check_output(output, ".wav")
@@ -36,10 +34,9 @@ def text_to_audio(
     config = TextToAudioConfig(
         **clip,
         **guidance.fields(),
+        **run.fields(),
         prompt=prompt,
         duration=duration,
-        num_inference_steps=steps,
-        seed=seed,
     )
     models = files.open(distilled=False)
-    make_clip(files, TextToAudioPipeline(models), config, output, enhance=enhance_prompt)
+    make_clip(files, TextToAudioPipeline(models), config, output, enhance=run.enhance_prompt)

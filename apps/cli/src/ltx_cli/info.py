@@ -12,15 +12,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ltx_cli.groups import grouped_options
+from ltx_cli.memory import PlanOptions, print_memory_plan
 
+
+@grouped_options
 def info(
     path: Annotated[
         Path, typer.Argument(help="Checkpoint, latent upscaler, LoRA, or a folder with a model.")
     ],
     config: Annotated[bool, typer.Option("--config", help="Print the embedded config as JSON.")] = False,
+    *,
+    memory: PlanOptions,
 ) -> None:
     """Show generation, components, parameters, dtypes and sizes of a file, without reading its weights."""
     console = Console()
+    if memory.plan:
+        print_memory_plan(console, path, memory)
+        return
     if path.is_dir() and is_gemma(path):
         _text_encoder(console, path)
         return

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from ltx_core import ConfigError
 from ltx_core.blas import limit_threads
-from ltx_pipelines import CheckpointModels, LoraPathStrength, require_distilled_lora
+from ltx_pipelines import CheckpointModels, LoraPathStrength, Memory, require_distilled_lora
 from ltx_pocket import model as pocket
 
 from ltx_cli.arguments import parse_distilled_lora, parse_lora
@@ -31,6 +31,8 @@ class ModelFiles:
     loras: tuple[LoraPathStrength, ...] = ()
     dtype: str = "auto"
     quantize: str | None = None
+    low_ram: bool = False
+    force: bool = False
 
     def __post_init__(self) -> None:
         files = ("checkpoint", "gemma", "spatial_upscaler", "distilled_lora")
@@ -77,6 +79,7 @@ class ModelFiles:
                 loras=self.loras,
                 dtype=self.dtype,
                 quantize=self.quantize,
+                memory=Memory.LOW if self.low_ram else Memory.KEEP,
             )
         loras = self.loras
         if distilled and self.distilled_lora is not None:
@@ -88,6 +91,7 @@ class ModelFiles:
             loras=loras,
             dtype=self.dtype,
             quantize=self.quantize,
+            memory=Memory.LOW if self.low_ram else Memory.FREE,
         )
 
     def require_distilled_lora(self) -> LoraPathStrength:
@@ -160,6 +164,13 @@ class ModelOptions(OptionGroup):
         str | None,
         typer.Option("--quantize", "-q", metavar="BITS", help=QUANTIZE_HELP),
     ] = None
+    low_ram: Annotated[
+        bool,
+        typer.Option("--low-ram", help="Read the large networks from disk block by block while they run."),
+    ] = False
+    force: Annotated[
+        bool, typer.Option("--force", help="Run even if the machine seems to have too little memory.")
+    ] = False
 
     def files(self) -> ModelFiles:
         """What they name.
@@ -175,4 +186,6 @@ class ModelOptions(OptionGroup):
             tuple(parse_lora(value) for value in self.lora or ()),
             self.dtype,
             self.quantize,
+            self.low_ram,
+            self.force,
         )

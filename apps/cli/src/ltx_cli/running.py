@@ -6,6 +6,7 @@ from typing import Any
 
 from ltx_pipelines import Pipeline, double_frame_rate
 from ltx_pipelines.enhance import enhance_prompt, enhancement_plan
+from ltx_pipelines.fitting import check_memory
 from ltx_pipelines.frame_rate import doubling_plan
 from rich.console import Console
 
@@ -32,12 +33,17 @@ def make_clip(
     Args:
         enhance: have the prompt written out first, and say what it has become.
         temporal_upscaler: double the frame rate at the end with this file.
+
+    Raises:
+        ConfigError: the machine has too little memory, and nothing was forced.
     """
     started = time.monotonic()
     console = Console(stderr=True)
     plan = [*([enhancement_plan()] if enhance else []), *runner.plan(config)]
     if temporal_upscaler is not None:
         plan += doubling_plan(runner.models, temporal_upscaler, config.num_frames)
+    if not files.force:
+        check_memory(runner.models, config, plan)
     if note := files.note(config.prompt):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))

@@ -39,7 +39,7 @@ if (thread < (size_t)sizes[0]) {
 _GELU = "1.0f / (1.0f + expf(-v * (SLOPE + CUBIC * v * v)))"
 
 # Name to inputs, what a thread loads, and what it does with each of its values.
-_SOURCES = {
+SOURCES = {
     "gelu": (
         ["x"],
         "const Pack a = pack(x, start);",
@@ -77,12 +77,17 @@ _SOURCES = {
 }
 
 
+def source(name: str) -> tuple[list[str], str]:
+    """Names of the inputs of a kernel, beside `sizes`, and its body."""
+    inputs, load, step = SOURCES[name]
+    body = _BODY.replace("LOAD", load).replace("STEP", step)
+    return inputs, body.replace("SLOPE", f"{SLOPE!r}f").replace("CUBIC", f"{CUBIC!r}f")
+
+
 @cache
 def _kernel(name: str) -> Any:
-    inputs, load, step = _SOURCES[name]
-    source = _BODY.replace("LOAD", load).replace("STEP", step)
-    source = source.replace("SLOPE", f"{SLOPE!r}f").replace("CUBIC", f"{CUBIC!r}f")
-    return mx.fast.cuda_kernel(f"pocket_{name}", [*inputs, "sizes"], ["out"], source)
+    inputs, body = source(name)
+    return mx.fast.cuda_kernel(f"pocket_{name}", [*inputs, "sizes"], ["out"], body)
 
 
 @cache

@@ -65,6 +65,7 @@ def test_a_changed_byte_never_crashes(
         ([], "not a JSON object"),
         ({"__metadata__": {"a": 1}}, "not a map of strings"),
         ({"t": 3}, "is not an object"),
+        ({"\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, "a name that is no text"),
         ({"t": {"dtype": "F12", "shape": [1], "data_offsets": [0, 4]}}, "dtype 'F12'"),
         ({"t": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "no valid shape"),
         ({"t": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, "no valid shape"),

@@ -119,6 +119,8 @@ def _tensor(path: Path, name: str, entry: object, data: int) -> TensorInfo:
 
     if not isinstance(entry, dict):
         raise damaged("is not an object")
+    if not name.isprintable():
+        raise damaged("has a name that is no text")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
         raise damaged(f"has dtype {dtype!r}; known are {', '.join(sorted(ITEM_SIZES))}")

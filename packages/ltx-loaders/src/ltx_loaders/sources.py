@@ -71,7 +71,7 @@ def read_shards(index: Path) -> list[Path]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise LoaderError(f"{index} is damaged: no 'weight_map'; download it again")
     names = list(weight_map.values())
-    if not all(isinstance(name, str) and Path(name).name == name for name in names):
+    if not all(isinstance(name, str) and Path(name).name == name and name.isprintable() for name in names):
         raise LoaderError(f"{index} is damaged: its 'weight_map' names files outside its folder")
     return [index.parent / name for name in sorted(set(names))]
 

@@ -10,6 +10,7 @@ from typing import cast
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
+import numpy as np
 from ltx_core.device import backend
 
 
@@ -38,7 +39,13 @@ class Team:
         """Means over all processes."""
         if self.size == 1:
             return list(arrays)
-        return [mx.distributed.all_sum(array, group=self.group) / self.size for array in arrays]
+        # One message: several might leave in another order elsewhere.
+        total = mx.distributed.all_sum(
+            mx.concatenate([array.flatten() for array in arrays]), group=self.group
+        )
+        ends = np.cumsum([array.size for array in arrays]).tolist()
+        parts = mx.split(total / self.size, ends[:-1])
+        return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
     def agreed(self, value: float) -> float:
         """The first process's number. All of them must ask; they wait for each other."""

@@ -139,6 +139,7 @@ class Trainer:
         if self.team.size > 1:
             for name in ("now", "average"):
                 self.weights[name] = self.team.means(self.weights[name])
+                mx.eval(self.weights[name])
 
     def install(self, ema: bool = True) -> None:
         """Give the network its weights: the moving average, or those of the last step."""

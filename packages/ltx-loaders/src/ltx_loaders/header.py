@@ -119,7 +119,7 @@ def _tensor(path: Path, name: str, entry: object, data: int) -> TensorInfo:
 
     if not isinstance(entry, dict):
         raise damaged("is not an object")
-    if not name.isprintable():
+    if any("\ud800" <= character <= "\udfff" for character in name):
         raise damaged("has a name that is no text")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_SIZES:

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import errors
 from ltx_loaders import LoaderError
 from ltx_loaders.hub import DownloadPlan, cached_files, download, is_repo_name, plan_download
-from ltx_loaders.hub_files import NEEDS, RemoteFile, needed_files
+from ltx_loaders.hub_files import NEEDS, RemoteFile, model_paths, needed_files
 
 LTX_23 = [
     "README.md", "ltx-2.3-22b-dev.safetensors", "ltx-2.3-22b-dev-fp8.safetensors",
@@ -68,6 +68,22 @@ def test_other_repositories() -> None:
     assert not any(name.startswith("latent_upsampler/") for name in chosen(DIFFUSERS, "one-stage"))
 
 
+def test_what_the_chosen_files_are() -> None:
+    def paths(names: list[str], pipeline: str) -> dict[str, str]:
+        files = needed_files("o/n", [RemoteFile(name, 1) for name in names], pipeline)
+        return {role: path.as_posix() for role, path in model_paths(Path("c"), files).items()}
+
+    assert paths(LTX_23, "two-stage") == {
+        "checkpoint": "c/ltx-2.3-22b-dev.safetensors",
+        "spatial upscaler": "c/ltx-2.3-spatial-upscaler-x2-1.1.safetensors",
+        "distilled LoRA": "c/ltx-2.3-22b-distilled-lora-384-1.1.safetensors",
+    }
+    assert paths(GEMMA, "two-stage") == {"gemma": "c"}
+    upscaler = {"spatial upscaler": "c/latent_upsampler"}
+    assert paths(DIFFUSERS, "two-stage") == {"checkpoint": "c", "gemma": "c"} | upscaler
+    assert paths(["style.safetensors"], "one-stage") == {"checkpoint": "c/style.safetensors"}
+
+
 @pytest.mark.parametrize(
     ("names", "pipeline", "message"),
     [
@@ -88,6 +104,7 @@ def test_names_of_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not is_repo_name("model.safetensors")
     assert not is_repo_name("/models/ltx")
     assert not is_repo_name("a/b/c")
+    assert not is_repo_name("models/mistyped.safetensors")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models" / "ltx").mkdir(parents=True)
     assert not is_repo_name("models/ltx")

@@ -1,11 +1,12 @@
 """`ltx download`: what a pipeline needs of a repository on the Hugging Face hub."""
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from ltx_loaders.hub import DownloadPlan, cached_files, download, plan_download
-from ltx_loaders.hub_files import NEEDS, RemoteFile
+from ltx_loaders.hub_files import NEEDS, RemoteFile, model_paths
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -39,6 +40,18 @@ def fetch(
     plan.check_disk()
     if not dry_run:
         print(download(plan))
+
+
+def paths_in_cache(repo: str, pipeline: str, *, offline: bool) -> dict[str, Path]:
+    """What a pipeline needs of a repository, downloaded if it must be: paths as `model_paths` names them."""
+    if offline:
+        return model_paths(*cached_files(repo, pipeline))
+    plan = plan_download(repo, pipeline)
+    if plan.missing_bytes:
+        console = Console(stderr=True)
+        _show(console, plan.files, set(plan.cached))
+        console.print(_summary(plan))
+    return model_paths(download(plan), plan.files)
 
 
 def _show(console: Console, files: "tuple[RemoteFile, ...] | list[RemoteFile]", cached: set[str]) -> None:

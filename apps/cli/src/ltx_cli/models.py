@@ -1,16 +1,18 @@
 """Which model a clip is made with: the files that were given, or else the pocket model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from ltx_core import ConfigError
 from ltx_core.blas import limit_threads
+from ltx_loaders.hub import is_repo_name
 from ltx_pipelines import CheckpointModels, LoraPathStrength, Memory, require_distilled_lora
 from ltx_pocket import model as pocket
 
 from ltx_cli.arguments import parse_distilled_lora, parse_lora
+from ltx_cli.download import paths_in_cache
 from ltx_cli.groups import OptionGroup
 
 QUANTIZE_HELP = "Quantise the transformer: 8 or 4 bits, or mxfp8, mxfp4, nvfp4."
@@ -33,6 +35,7 @@ class ModelFiles:
     quantize: str | None = None
     low_ram: bool = False
     force: bool = False
+    offline: bool = False
 
     def __post_init__(self) -> None:
         files = ("checkpoint", "gemma", "spatial_upscaler", "distilled_lora")
@@ -81,6 +84,9 @@ class ModelFiles:
                 quantize=self.quantize,
                 memory=Memory.LOW if self.low_ram else Memory.KEEP,
             )
+        if any(map(is_repo_name, filter(None, (self.checkpoint, self.gemma, self.spatial_upscaler)))):
+            pipeline = "distilled" if distilled else "two-stage" if two_stages else "one-stage"
+            return self._from_hub(pipeline).open(distilled=distilled, two_stages=two_stages)
         loras = self.loras
         if distilled and self.distilled_lora is not None:
             loras = (self.distilled_lora, *loras)
@@ -94,6 +100,23 @@ class ModelFiles:
             memory=Memory.LOW if self.low_ram else Memory.FREE,
         )
 
+    def _from_hub(self, pipeline: str) -> "ModelFiles":
+        """The same with files in the cache for the names of repositories; one may hold several of them."""
+        found: dict[str, Path] = {}
+        paths: dict[str, Any] = {}
+        for name in ("checkpoint", "gemma", "spatial_upscaler"):
+            given: Path | None = getattr(self, name)
+            role = name.replace("_", " ")
+            if given is not None and is_repo_name(given):
+                here = paths_in_cache(given.as_posix(), pipeline, offline=self.offline)
+                if role not in here:
+                    raise ConfigError(f"{given} holds no {role}, but {', '.join(here)}; give it as that")
+                found = here | found
+                given = here[role]
+            paths[name] = given
+        paths["spatial_upscaler"] = paths["spatial_upscaler"] or found.get("spatial upscaler")
+        return replace(self, **paths)
+
     def require_distilled_lora(self) -> LoraPathStrength:
         """The LoRA that the second stage of a guided pipeline is refined with; the pocket model has its own.
 
@@ -102,6 +125,10 @@ class ModelFiles:
         """
         if self.are_pocket:
             return pocket.distilled_lora(pocket.WEIGHTS)
+        if self.distilled_lora is None and self.checkpoint is not None and is_repo_name(self.checkpoint):
+            here = paths_in_cache(self.checkpoint.as_posix(), "two-stage", offline=self.offline)
+            if "distilled LoRA" in here:
+                return LoraPathStrength(here["distilled LoRA"])
         return require_distilled_lora(self.distilled_lora)
 
     def own_ic_loras(self) -> list[LoraPathStrength]:
@@ -140,10 +167,13 @@ class ModelOptions(OptionGroup):
     panel = "Model"
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="LTX-2 checkpoint, the official single file; the pocket model if not given."),
+        typer.Option(
+            help="LTX-2 checkpoint: a file, a folder or owner/name on the hub; the pocket model if not given."
+        ),
     ] = None
     gemma: Annotated[
-        Path | None, typer.Option(help="Folder of the Gemma 3 text encoder, with --checkpoint.")
+        Path | None,
+        typer.Option(help="Folder of the Gemma 3 text encoder or owner/name on the hub, with --checkpoint."),
     ] = None
     spatial_upscaler: Annotated[
         Path | None, typer.Option(help="Latent upscaler x2, for two-stage pipelines.")
@@ -171,6 +201,9 @@ class ModelOptions(OptionGroup):
     force: Annotated[
         bool, typer.Option("--force", help="Run even if the machine seems to have too little memory.")
     ] = False
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Download nothing: take what owner/name has in the cache.")
+    ] = False
 
     def files(self) -> ModelFiles:
         """What they name.
@@ -188,4 +221,5 @@ class ModelOptions(OptionGroup):
             self.quantize,
             self.low_ram,
             self.force,
+            self.offline,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.header import PICKLES
 from ltx_loaders.hub_files import RemoteFile, needed_files
 
 REPO_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -20,8 +21,10 @@ NETWORK = ("httpx", "httpcore", "requests", "urllib3")
 
 
 def is_repo_name(text: str | Path) -> bool:
-    """Whether a model is given as "owner/name": it looks like one, and there is no such path."""
-    return bool(REPO_NAME.fullmatch(str(text))) and not Path(text).exists()
+    """Whether a model is given as "owner/name": it looks like that, not like a file, and is no path."""
+    path = Path(text)
+    looks_like_one = REPO_NAME.fullmatch(path.as_posix()) and path.suffix not in (".safetensors", *PICKLES)
+    return bool(looks_like_one) and not path.exists()
 
 
 @dataclass(frozen=True)

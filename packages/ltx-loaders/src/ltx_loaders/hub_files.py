@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ltx_loaders.diffusers_format import CLASSES, WEIGHTS
 from ltx_loaders.errors import LoaderError
@@ -81,6 +82,33 @@ def needed_files(
     if len(weights) == 1:
         return _select(files, weights)
     raise LoaderError(_nothing(repo, weights, names))
+
+
+def model_paths(folder: Path, files: Iterable[RemoteFile]) -> dict[str, Path]:
+    """What the files that `needed_files` chose are, in the folder that they lie in.
+
+    Returns:
+        Paths by "checkpoint", "gemma", "spatial upscaler", "distilled LoRA", as far as they are there; a
+        single file of another name is the "checkpoint" (or whatever the caller takes it for).
+    """
+    names = [file.name for file in files]
+    paths: dict[str, Path] = {}
+    for role, pattern in PATTERNS.items():
+        for name in names:
+            if re.fullmatch(pattern, name):
+                paths["checkpoint" if role in ("dev", "distilled") else role] = folder / name
+    if paths:
+        return paths
+    if "model_index.json" in names:
+        paths = {"checkpoint": folder}
+        if any(name.startswith("text_encoder/") for name in names):
+            paths["gemma"] = folder
+        if any(name.startswith("latent_upsampler/") for name in names):
+            paths["spatial upscaler"] = folder / "latent_upsampler"
+        return paths
+    if any(GEMMA_WEIGHTS.fullmatch(name) for name in names):
+        return {"gemma": folder}
+    return {"checkpoint": folder / names[0]}
 
 
 def _select(files: Iterable[RemoteFile], names: Iterable[str]) -> list[RemoteFile]:

@@ -4,11 +4,13 @@ import ltx_core  # noqa: F401  (loads the BLAS before mlx)
 
 from ltx_loaders.checkpoint import Checkpoint, Group
 from ltx_loaders.components import COMPONENTS, Component
+from ltx_loaders.conversion import Conversion, convert
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.fusion import LoraFusion, LoraReport, fuse_loras, parameter_shapes, unfuse_loras
 from ltx_loaders.gemma import find_gemma_directory, load_gemma, read_gemma_config
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
 from ltx_loaders.lora import Lora
+from ltx_loaders.pack import Pack
 from ltx_loaders.policy import QuantizationPolicy, evaluate, quantize_module
 from ltx_loaders.quantize import QuantizationSpec
 from ltx_loaders.streaming import StreamedBlocks, nbytes, stream
@@ -20,17 +22,20 @@ __all__ = [
     "COMPONENTS",
     "Checkpoint",
     "Component",
+    "Conversion",
     "Group",
     "KeyMap",
     "LoaderError",
     "Lora",
     "LoraFusion",
     "LoraReport",
+    "Pack",
     "QuantizationPolicy",
     "QuantizationSpec",
     "SafetensorsHeader",
     "StreamedBlocks",
     "TensorInfo",
+    "convert",
     "evaluate",
     "find_gemma_directory",
     "fuse_loras",

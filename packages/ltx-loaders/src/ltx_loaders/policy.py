@@ -1,7 +1,9 @@
 """Which weights of a transformer are quantised, and how."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -76,6 +78,22 @@ class QuantizationPolicy:
         sensitive = match["layer"] in SENSITIVE or int(match["block"]) in (0, num_blocks - 1)
         spec = self.sensitive_spec if sensitive else self.spec
         return spec if len(shape) == 2 and shape[1] % spec.group_size == 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "QuantizationPolicy":
+        """The inverse of `to_json`.
+
+        Raises:
+            ConfigError: a quantisation that does not exist.
+            KeyError, TypeError: something else.
+        """
+        return QuantizationPolicy(
+            *(QuantizationSpec(**values[field.name]) for field in fields(QuantizationPolicy))
+        )
 
     def __str__(self) -> str:
         if self.sensitive_spec == self.spec:

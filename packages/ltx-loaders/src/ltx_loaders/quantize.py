@@ -56,14 +56,15 @@ def quantize_weight(weight: mx.array, spec: QuantizationSpec, dtype: mx.Dtype) -
     """A weight (out, in) as the parameters of a quantised layer: "weight" (uint32), "scales" and, in the mode
     affine, "biases"; nothing is computed yet.
 
-    Affine scales and offsets are bfloat16 numbers whatever the dtype, so that a weight has one quantised
-    form, in files and in memory. The codes are chosen for the rounded scales, not for those before rounding
-    as `mlx.core.quantize` does: at 8 bits that takes a quarter off the error.
+    The weight is rounded to bfloat16, and affine scales and offsets are bfloat16 numbers, whatever the
+    dtypes, so that a weight has one quantised form, in files and in memory. The codes are chosen for the
+    rounded scales, not for those before rounding as `mlx.core.quantize` does: at 8 bits that takes a quarter
+    off the error.
 
     Args:
         dtype: of affine scales and offsets.
     """
-    weight = weight.astype(mx.float32)
+    weight = weight.astype(mx.bfloat16).astype(mx.float32)
     packed, scales, *rest = mx.quantize(weight, spec.group_size, spec.bits, mode=spec.mode)
     if not rest:
         return {"weight": packed, "scales": scales}

@@ -94,7 +94,9 @@ def make_loss(adapters: Adapters, network: Diffusion) -> Loss:
 
 def main() -> None:
     parser = arguments(__doc__, minutes=4)
-    parser.add_argument("--teacher", type=Path, required=True, help="diffusion.safetensors")
+    parser.add_argument(
+        "--teacher", type=Path, required=True, help="diffusion.safetensors, or a packed model's folder"
+    )
     parser.add_argument("--video-vae", type=Path, required=True)
     parser.add_argument("--audio-vae", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")

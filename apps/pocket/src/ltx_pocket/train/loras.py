@@ -27,7 +27,9 @@ RESERVE = 8.0
 def lora_arguments(description: str | None, *, minutes: float, rank: int) -> argparse.ArgumentParser:
     """The options of these trainings."""
     parser = arguments(description, minutes=minutes)
-    parser.add_argument("--base", type=Path, required=True, help="diffusion.safetensors")
+    parser.add_argument(
+        "--base", type=Path, required=True, help="diffusion.safetensors, or a packed model's folder"
+    )
     parser.add_argument("--distilled", type=Path, help="distilled LoRA to train on top of")
     parser.add_argument("--video-vae", type=Path, required=True)
     parser.add_argument("--audio-vae", type=Path, required=True)

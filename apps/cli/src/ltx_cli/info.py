@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ltx_loaders import Checkpoint, SafetensorsHeader, read_gemma_config
+from ltx_loaders import Checkpoint, Pack, SafetensorsHeader, read_gemma_config
 from ltx_loaders.gemma import gemma_files, is_gemma
 from ltx_loaders.sources import read_config
 from rich.console import Console
@@ -46,20 +46,23 @@ def info(
     if config:
         print(json.dumps(checkpoint.config, indent=2))
         return
-    header = checkpoint.header
     size = _bytes(sum(file.header.path.stat().st_size for file in checkpoint.files))
     files = f", {len(checkpoint.files)} files" if len(checkpoint.files) > 1 else ""
     kind = f"LTX-{checkpoint.generation} checkpoint, {checkpoint.format}{files}"
     console.print(f"[bold]{escape(path.name)}[/]: {kind}, {size}")
+    if pack := Pack.read(checkpoint.metadata):
+        how = f"; quantised: {pack.policy}" if pack.policy else ""
+        console.print(f"made from {pack.source}{how}", highlight=False, markup=False, soft_wrap=True)
     table = Table("component", "tensors", "parameters", "dtype", "size", box=None, pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for group in checkpoint.groups():
+    groups = checkpoint.groups()
+    for group in groups:
         numbers = f"{group.tensors:,}", f"{group.parameters:,}", ", ".join(group.dtypes), _bytes(group.nbytes)
         table.add_row(group.name, *numbers)
-    total = sum(entry.size for entry in header.tensors.values())
-    size = _bytes(sum(entry.nbytes for entry in header.tensors.values()))
-    table.add_row("total", f"{len(header.tensors):,}", f"{total:,}", "", size, style="bold")
+    total = sum(group.parameters for group in groups)
+    size = _bytes(sum(group.nbytes for group in groups))
+    table.add_row("total", f"{len(checkpoint.tensor_infos()):,}", f"{total:,}", "", size, style="bold")
     console.print(table)
     for section, values in checkpoint.config.items():
         if isinstance(values, dict):

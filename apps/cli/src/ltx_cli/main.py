@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from ltx_cli.arguments import join_values
 from ltx_cli.audio_to_video import audio_to_video
+from ltx_cli.convert import convert_checkpoint
 from ltx_cli.download import fetch
 from ltx_cli.extend import extend
 from ltx_cli.generate import generate
@@ -55,6 +56,7 @@ app.command()(extend)
 app.command(name="audio")(text_to_audio)
 app.command()(info)
 app.command(name="download")(fetch)
+app.command(name="convert")(convert_checkpoint)
 
 
 @app.callback()

@@ -16,6 +16,7 @@ from ltx_loaders.folders import open_path
 from ltx_loaders.fp8 import dequantised, is_helper, keep_linears, kept_tensors, restore_scales, scaled_tensors
 from ltx_loaders.header import SafetensorsHeader, TensorInfo
 from ltx_loaders.limits import build_checked
+from ltx_loaders.pack import Pack
 from ltx_loaders.sources import SourceFile
 from ltx_loaders.versions import generation_of, parse_version
 from ltx_loaders.weights import load_weights
@@ -170,18 +171,21 @@ class Checkpoint:
 
     def groups(self) -> list[Group]:
         """The file's tensors counted by component, with everything unknown in a last group "other"."""
-        members: dict[str, list[TensorInfo]] = {name: [] for name in (*GROUPS, "other")}
-        for key, info in self.header.tensors.items():
+        infos = self.tensor_infos()
+        members: dict[str, list[str]] = {name: [] for name in (*GROUPS, "other")}
+        for key in infos:
             name = next((name for name, prefixes in GROUPS.items() if key.startswith(prefixes)), "other")
-            members[name].append(info)
+            members[name].append(key)
+        pack = Pack.read(self.metadata)
+        sizes = pack.count(infos) if pack else {key: info.size for key, info in infos.items()}
         return [
             Group(
                 name,
-                len(infos),
-                sum(info.size for info in infos),
-                sum(info.nbytes for info in infos),
-                tuple(sorted({info.dtype for info in infos})),
+                len(keys),
+                sum(sizes[key] for key in keys),
+                sum(infos[key].nbytes for key in keys),
+                tuple(sorted({infos[key].dtype for key in keys})),
             )
-            for name, infos in members.items()
-            if infos
+            for name, keys in members.items()
+            if keys
         ]

@@ -8,6 +8,7 @@ from typing import Any
 from ltx_core.errors import ConfigError
 
 from ltx_loaders.errors import LoaderError
+from ltx_loaders.header import TensorInfo
 from ltx_loaders.policy import QuantizationPolicy
 
 METADATA_KEY = "ltx_pack"
@@ -51,3 +52,18 @@ class Pack:
                 f"this pack has format {version}, and {FORMAT_VERSION} is known; update ltx-loaders"
             )
         return Pack(source, policy, tuple(files))
+
+    def count(self, infos: Mapping[str, TensorInfo]) -> dict[str, int]:
+        """How many numbers each tensor stands for; scales and offsets for none."""
+        counts = {name: info.size for name, info in infos.items()}
+        specs = [] if self.policy is None else [self.policy.spec, self.policy.sensitive_spec]
+        for name, scales in infos.items():
+            stem = name.removesuffix(".scales")
+            weight = infos.get(f"{stem}.weight")
+            if stem == name or weight is None or weight.dtype != "U32":
+                continue
+            for spec in specs:
+                if weight.size * 32 == scales.size * spec.group_size * spec.bits:
+                    counts[f"{stem}.weight"] = scales.size * spec.group_size
+            counts[name] = counts[f"{stem}.biases"] = 0
+        return counts

@@ -123,6 +123,22 @@ def test_names_of_checkpoints(name: str, kind: bool | None) -> None:
     assert is_distilled(Path("some/ltx-2-dev") / name) is kind
 
 
+def test_folders_say_it_by_their_files_or_their_scheduler(tmp_path: Path) -> None:
+    assert is_distilled(tmp_path) is None
+    (tmp_path / "scheduler").mkdir()
+    scheduler = tmp_path / "scheduler" / "scheduler_config.json"
+    for text, kind in (("{", None), ("{}", None), ('{"use_dynamic_shifting": true}', False),
+                       ('{"use_dynamic_shifting": false}', True)):  # fmt: skip
+        scheduler.write_text(text)
+        assert is_distilled(tmp_path) is kind
+    (tmp_path / "ltx-2.3-22b-distilled-lora-384.safetensors").touch()
+    (tmp_path / "ltx-2.3-22b-dev.safetensors").touch()
+    assert is_distilled(tmp_path) is False
+    (tmp_path / "ltx-2.3-22b-distilled.safetensors").touch()
+    scheduler.unlink()
+    assert is_distilled(tmp_path) is None
+
+
 def test_a_distilled_schedule_needs_a_distilled_model() -> None:
     for distilled in (True, None):
         require_distilled(models(distilled=distilled))

@@ -141,6 +141,9 @@ def _check_unambiguous(folder: Path, candidates: list[_Candidate]) -> None:
 
 def _merge(path: Path, parts: list[Sources]) -> Sources:
     """One checkpoint out of component files."""
+    if len(parts) == 1 and len(parts[0].files) == 1:
+        # Its name says more than the folder's.
+        return parts[0]
     if len(parts) == 1:
         return Sources(path, parts[0].format, parts[0].files, parts[0].config, parts[0].metadata)
     config: dict[str, Any] = {}

@@ -30,7 +30,9 @@ PATTERNS = {
     "spatial upscaler": r"ltx-2[\d.]*-spatial-upscaler-x2(-(?P<version>[\d.]+))?\.safetensors",
     "distilled LoRA": r"ltx-2[\d.]*-\d+b-distilled-lora-\d+(-(?P<version>[\d.]+))?\.safetensors",
 }
-DIFFUSERS = ("transformer", "connectors", "vae", "audio_vae", "vocoder", "text_encoder", "tokenizer")
+DIFFUSERS = (
+    "transformer", "connectors", "vae", "audio_vae", "vocoder", "text_encoder", "tokenizer", "scheduler"
+)  # fmt: skip
 GEMMA_WEIGHTS = re.compile(r"(.*/)?model(-\d+-of-\d+)?\.safetensors")
 SMALL = (".json", ".model", ".jinja")
 

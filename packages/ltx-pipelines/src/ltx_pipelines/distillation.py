@@ -1,10 +1,11 @@
 """Whether a model is distilled, that is made for few steps without guidance, and what follows from it.
 
-No file states it: in metadata, config and tensors the two kinds are alike. The published ones have it in
-their names (`ltx-2.3-22b-dev`, `ltx-2.3-22b-distilled-1.1`); of a checkpoint with any other name it is not
-known.
+No official file states it: in metadata, config and tensors the two kinds are alike. The published ones have
+it in their names (`ltx-2.3-22b-dev`, `ltx-2.3-22b-distilled-1.1`); of a checkpoint with any other name it is
+not known.
 """
 
+import json
 import re
 import warnings
 from pathlib import Path
@@ -25,9 +26,21 @@ class ModelWarning(UserWarning):
 
 
 def is_distilled(checkpoint: Path) -> bool | None:
-    """What the name of a checkpoint says; None: nothing."""
-    match = PUBLISHED.match(checkpoint.name.lower())
-    return None if match is None else match[1] == "distilled"
+    """What the name of a checkpoint says, or of a folder the names of its files, or the scheduler that a
+    diffusers repository has; None: nothing, or two things."""
+    paths = [checkpoint, *checkpoint.glob("*.safetensors"), *checkpoint.glob("*/*.safetensors")]
+    names = [path.name.lower() for path in paths if "lora" not in path.name.lower()]
+    kinds = {match[1] for name in names if (match := PUBLISHED.match(name))}
+    if len(kinds) == 1:
+        return kinds == {"distilled"}
+    try:
+        scheduler = json.loads(
+            (checkpoint / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8")
+        )
+        # A distilled model's sigmas are used as they are.
+        return scheduler["use_dynamic_shifting"] is False
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def require_distilled(models: "ModelSource") -> None:

@@ -12,6 +12,7 @@ from ltx_core.device import resolve_dtype
 from ltx_loaders import (
     Checkpoint,
     LoraReport,
+    Pack,
     QuantizationPolicy,
     evaluate,
     find_gemma_directory,
@@ -149,12 +150,14 @@ class CheckpointModels:
         self.dtype = resolve_dtype(dtype)
         self.memory = memory
         self.quantize = quantize
-        self.name = name or " + ".join([self.checkpoint.path.name, *map(str, self.loras)])
-        if quantize:
-            self.name += f", quantised to {quantize.spec}"
+        pack = Pack.read(self.checkpoint.metadata)
+        source = Path(pack.source) if pack else self.checkpoint.path
+        self.name = name or " + ".join([source.name, *map(str, self.loras)])
+        if policy := quantize or (pack and pack.policy):
+            self.name += f", quantised to {policy.spec}"
         self.defaults = defaults or defaults_for(self.checkpoint.model_version)
         self.num_blocks = int(self.checkpoint.section("transformer")["num_layers"])
-        self.distilled = is_distilled(self.checkpoint.path)
+        self.distilled = is_distilled(source)
         if self.loras and not self.distilled:
             # One of them may be the distilled one.
             self.distilled = None

@@ -1,5 +1,6 @@
 """Little memory: the same clip, bit for bit, with the networks read while they run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from ltx_pipelines import (
 from ltx_pipelines.enhance import enhance_prompt
 from ltx_pipelines.events import ignore
 
-from tests.e2e.conftest import FIXTURES
+from tests.e2e.conftest import FIXTURES, Ran
+from tests.e2e.inspect_media import read_clip
 from tests.e2e.test_loras import AUDIO, VIDEO, write_lora
 
 SIZE: dict[str, Any] = {"height": 64, "width": 64, "num_frames": 9}
@@ -79,3 +81,17 @@ def test_prompts_are_not_written_out(files: dict[str, Path]) -> None:
     models = CheckpointModels(files["--checkpoint"], files["--gemma"], memory=Memory.LOW)
     with pytest.raises(ConfigError, match="leave --enhance-prompt or --low-ram out"):
         enhance_prompt(models, DistilledConfig(prompt="a fox", **SIZE), ignore)
+
+
+def test_the_command_makes_the_same_clip(
+    ltx: Callable[..., Ran], files: dict[str, Path], tmp_path: Path
+) -> None:
+    given = ["--checkpoint", files["--checkpoint"], "--gemma", files["--gemma"], "--steps", 2, "--no-audio"]
+    size = [part for name, value in SIZE.items() for part in (f"--{name.replace('_', '-')}", value)]
+    clips = []
+    for extra in ([], ["--low-ram"]):
+        output = tmp_path / f"{len(clips)}.mp4"
+        ran = ltx("generate", "a fox", "--pipeline", "text-to-video", *given, *size, *extra, "-o", output)
+        assert ran.status == 0, ran.err
+        clips.append(read_clip(output).frames.tobytes())
+    assert clips[0] == clips[1]

@@ -24,8 +24,6 @@ TRANSFORMER_STATES = 24
 DECODER_ARRAYS = 15
 ENCODER_ARRAYS = 21
 UPSAMPLER_ARRAYS = 15
-# Attention scores on a CPU: before and after the softmax, and a copy.
-SCORE_ARRAYS = 3
 # For a second of sound: the vocoder's largest stages, in float32.
 BYTES_PER_SECOND = 200_000_000
 # Tokens of a context, whatever the prompt.
@@ -74,7 +72,7 @@ def _score_bytes(heads: int, tokens: int, dtype: mx.Dtype) -> int:
 
     if backend() != "cpu":
         return 0
-    return SCORE_ARRAYS * dtype.size * min(MAX_CPU_SCORES, heads * tokens * max(tokens, CONTEXT_TOKENS))
+    return dtype.size * min(MAX_CPU_SCORES, heads * tokens * max(tokens, CONTEXT_TOKENS))
 
 
 def text_bytes(gemma: "GemmaConfig", connector_width: int, dtype: mx.Dtype) -> int:
@@ -97,15 +95,20 @@ def decoder_bytes(config: "VideoVAEConfig", dtype: mx.Dtype, tile: Sequence[int]
     """
     frames, height, width = tile
     channels = config.decoder_in_channels
-    largest = channels * frames * height * width
+    arrays = [channels * _padded(frames, height, width)]
     for block in config.decoder_blocks:
         if block.name != "res_x":
             time, rows, columns = block.stride
             channels //= block.multiplier
             frames, height, width = frames * time - (time - 1), height * rows, width * columns
-            largest = max(largest, channels * frames * height * width)
+            arrays.append(channels * _padded(frames, height, width))
     chunk = 3 * frames * clip[1] * clip[2] * mx.float32.size
-    return DECODER_ARRAYS * largest * _vae_size(dtype) + 3 * chunk + 2 * 3 * math.prod(clip)
+    return DECODER_ARRAYS * max(arrays) * _vae_size(dtype) + 3 * chunk + 2 * 3 * math.prod(clip)
+
+
+def _padded(frames: int, height: int, width: int) -> int:
+    """Positions that a convolution sees."""
+    return (frames + 2) * (height + 2) * (width + 2)
 
 
 def encoder_bytes(config: "VideoVAEConfig", dtype: mx.Dtype, tile: Sequence[int]) -> int:

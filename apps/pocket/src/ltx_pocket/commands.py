@@ -3,6 +3,7 @@
 import typer
 
 from ltx_pocket.evaluate.command import evaluate
+from ltx_pocket.evaluate.pictures import pictures
 from ltx_pocket.info import info
 
 app = typer.Typer(
@@ -13,3 +14,4 @@ app = typer.Typer(
 )
 app.command()(info)
 app.command()(evaluate)
+app.command()(pictures)

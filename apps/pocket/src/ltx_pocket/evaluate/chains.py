@@ -15,11 +15,13 @@ from ltx_pocket.evaluate.retake import Retaker, measure_retakes
 from ltx_pocket.evaluate.settings import Settings, Track
 from ltx_pocket.evaluate.sharpness import measure_sharpness
 from ltx_pocket.evaluate.sheet import ContactSheet
+from ltx_pocket.evaluate.sounds import Singer, measure_sounds
 from ltx_pocket.evaluate.tracks import travelling
 from ltx_pocket.model import (
     create_audio_to_video_pipeline,
     create_extend_pipeline,
     create_keyframe_interpolation_pipeline,
+    create_text_to_audio_pipeline,
     open_models,
     temporal_upscaler,
 )
@@ -72,6 +74,14 @@ def audio_to_video(settings: Settings, track: Track) -> dict[str, Any]:
     chosen = _few(filter(lambda case: case.asks_for_pulses, unseen(settings.seed)), settings)
     sheet = ContactSheet(settings.out / "audio-to-video.png")
     return {"audio-to-video": measure_beat(make, chosen, track, "audio-to-video", sheet)}
+
+
+def text_to_audio(settings: Settings, track: Track) -> dict[str, Any]:
+    """Sounds without pictures."""
+    pipeline = create_text_to_audio_pipeline(settings.weights, dtype=settings.dtype)
+    chosen = _few(filter(lambda case: "sound" in case.parts, unseen(settings.seed)), settings)
+    make = Singer(pipeline, settings.size, settings.steps)
+    return {"text-to-audio": measure_sounds(make, track(chosen, "text-to-audio"))}
 
 
 def stages(settings: Settings, track: Track) -> dict[str, Any]:

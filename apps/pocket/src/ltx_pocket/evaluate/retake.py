@@ -26,6 +26,10 @@ TARGET = 35.0
 """Decibels of what is to stay, against the source's latents decoded."""
 
 
+REACH = 0.25
+"""Seconds over which decoders carry what is new into what is not."""
+
+
 class Source(NamedTuple):
     """What becomes of a source without any change: its latents, and what the autoencoders give of them."""
 
@@ -113,22 +117,22 @@ def exact(before: mx.array, after: mx.array | None, touched: np.ndarray) -> bool
 def measure_retakes(make: Retaker, cases: Iterable[Case], sheet: ContactSheet) -> dict[str, Any]:
     """What is the same outside of the range, and what is new in it; plain JSON values."""
     series = Series(sheet)
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("video", "audio", "outside", "inside", "sound", "colour", "heard")
-    }
+    rows: dict[str, list[Any]] = {}
     for case in cases:
         with series.timed():
             retake = make(case)
         series.keep(changed(case), retake.clip)
         for name, value in _compare(changed(case), retake).items():
-            rows[name].append(value)
+            rows.setdefault(name, []).append(value)
     numbers = {
         "outside, picture exact in latents, %": share(rows["video"], 100),
         "outside, sound exact in latents, %": share(rows["audio"], 100),
         "outside, picture, dB": mean(rows["outside"], TARGET),
         "  the worst": worst(rows["outside"], TARGET),
+        f"  {REACH:g} s away, the worst": worst(rows["away"], TARGET),
         "outside, sound, dB": mean(rows["sound"], TARGET),
         "  the worst sound": worst(rows["sound"], TARGET),
+        f"  {REACH:g} s away, the worst sound": worst(rows["sound_away"], TARGET),
         "inside, picture, dB": mean(rows["inside"]),
         "inside, the colour that is asked for, %": share(rows["colour"]),
         "inside, the tone that is asked for, %": share(rows["heard"]),
@@ -145,13 +149,19 @@ def _compare(asked: Case, retake: Retake) -> dict[str, Any]:
     when = np.arange(samples) / rate
     latent = np.minimum((np.maximum(when - 0.01, 0) / 0.04).astype(int) + (when >= 0.01), len(audio) - 1)
     sounding = audio[latent]
+    times = np.arange(len(inside)) / before.frame_rate
+    away = np.abs(times[:, None] - times[inside][None]).min(axis=1) > REACH
+    still = np.abs(when[:, None] - when[sounding][[0, -1]]).min(axis=1) > REACH
+    still &= ~sounding
     seen = look(after.frames[inside] / np.float32(255), after.frame_rate).things
     return {
         "video": exact(retake.source.video, retake.result.video_latent, video),
         "audio": exact(retake.source.audio, retake.result.audio_latent, audio),
         "outside": similarity(after.frames[~inside], before.frames[~inside]),
+        "away": similarity(after.frames[away], before.frames[away]) if away.any() else None,
         "inside": similarity(after.frames[inside], before.frames[inside]),
         "sound": _ratio(before.waveform[:, ~sounding], after.waveform[:, ~sounding]),
+        "sound_away": _ratio(before.waveform[:, still], after.waveform[:, still]),
         "colour": any(thing.colour == asked.scene.things[0].colour for thing in seen),
         "heard": listen(after.waveform[:, sounding], rate).sound == asked.scene.sound,
     }
@@ -159,6 +169,8 @@ def _compare(asked: Case, retake: Retake) -> dict[str, Any]:
 
 def _ratio(before: np.ndarray, after: np.ndarray) -> float | None:
     """Of a sound to its change, in dB; None for silence."""
+    if not before.size:
+        return None
     power, error = (before**2).mean(), ((before - after) ** 2).mean()
     if power < 1e-4:
         return None

@@ -46,6 +46,7 @@ def measure(settings: Settings, track: Track) -> dict[str, Any]:
         Part.keyframes: chains.keyframes,
         Part.ic_lora: _references,
         Part.audio_to_video: chains.audio_to_video,
+        Part.text_to_audio: chains.text_to_audio,
         Part.retake: chains.retake,
         Part.extend: chains.extend,
         Part.frame_rate: chains.frame_rate,

@@ -27,6 +27,7 @@ class Part(StrEnum):
     keyframes = "keyframes"
     ic_lora = "ic-lora"
     audio_to_video = "audio-to-video"
+    text_to_audio = "text-to-audio"
     retake = "retake"
     extend = "extend"
     frame_rate = "frame-rate"

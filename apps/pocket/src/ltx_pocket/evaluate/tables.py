@@ -21,6 +21,7 @@ TITLES = {
     "keyframes": "From an image to another",
     "ic-lora": "After a reference",
     "audio-to-video": "To a given sound",
+    "text-to-audio": "Sounds alone",
     "retake": "The middle made anew",
     "extend": "One half to the other",
     "frame-rate": "Twice the frame rate",

@@ -1,0 +1,164 @@
+"""`ltx pocket pictures`: what each pipeline makes with the pocket model, for the documentation."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from ltx_core.blas import limit_threads
+from ltx_pipelines import (
+    AudioToVideoConfig,
+    ClipConfig,
+    DistilledConfig,
+    ExtendConfig,
+    GenerationResult,
+    ICLoraConfig,
+    ImageCondition,
+    KeyframeInterpolationConfig,
+    OneStageConfig,
+    Pipeline,
+    ReferenceVideo,
+    RetakeConfig,
+    TextToAudioConfig,
+    TextToVideoConfig,
+    TwoStageConfig,
+    TwoStageHQConfig,
+    VideoInput,
+)
+from PIL import Image
+
+from ltx_pocket import model as pocket
+from ltx_pocket.evaluate.following import reference
+from ltx_pocket.evaluate.judge import Case, Made
+from ltx_pocket.evaluate.makers import Size, World, video_input
+from ltx_pocket.evaluate.strips import spectrogram, stacked, strip
+from ltx_pocket.files import WEIGHTS
+from ltx_pocket.world import Scene, Thing
+
+PROMPT = "a red ball bouncing over the sea"
+BALL = Thing("circle", "red", "medium", "right", 0.25, 0.42, 0.45)
+RIGHT = Scene((BALL,), "sea", "low")
+BOUNCE = Scene((replace(BALL, motion="bounce", x=0.5, y=0.7, period=1.0, phase=0.5),), "sea", "pulse")
+AROUND = Scene((replace(BALL, motion="circle", x=0.5, y=0.5, extent=0.22, period=2.6),), "sea", "silence")
+
+GUIDED: dict[str, tuple[Callable[..., Pipeline[Any]], type[ClipConfig]]] = {
+    "text-to-video": (pocket.create_text_to_video_pipeline, TextToVideoConfig),
+    "one-stage": (pocket.create_one_stage_pipeline, OneStageConfig),
+    "two-stage": (pocket.create_two_stage_pipeline, TwoStageConfig),
+    "two-stage-hq": (pocket.create_two_stage_hq_pipeline, TwoStageHQConfig),
+}
+"""Pipelines that make a clip of nothing but a prompt, in many steps."""
+
+
+class Gallery:
+    """The pictures, by the names of the pipelines; each is made when it is asked for.
+
+    Args:
+        weights: folder of the model.
+        size: of the clips.
+    """
+
+    def __init__(self, weights: Path, size: Size) -> None:
+        self.weights, self.size, self.world = weights, size, World(size)
+        clip = size._asdict()
+        self.first: GenerationResult = pocket.create_distilled_pipeline(weights)(
+            DistilledConfig(prompt=PROMPT, **clip)
+        )
+
+    def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and picture (H, W, 3) of each."""
+        yield "distilled", strip(self.first.frames)
+        clip = self.size._asdict()
+        for name, (create, config) in GUIDED.items():
+            yield name, strip(create(self.weights)(config(prompt=PROMPT, **clip)).frames)
+        yield "keyframes", self.keyframes(clip)
+        yield "ic-lora", self.ic_lora(clip)
+        yield "audio-to-video", self.audio_to_video(clip)
+        yield "retake", self.retake()
+        yield "extend", self.extend()
+        config_of_sound = TextToAudioConfig(
+            prompt="a rising tone", num_frames=self.size.num_frames, frame_rate=self.size.frame_rate
+        )
+        sound = pocket.create_text_to_audio_pipeline(self.weights)(config_of_sound).audio
+        assert sound is not None
+        yield "text-to-audio", spectrogram(np.array(sound.waveform), sound.sampling_rate)
+
+    def truth(self, scene: Scene) -> Made:
+        """The scene itself."""
+        return self.world(Case(scene, "", frozenset(), 0))
+
+    def keyframes(self, clip: Mapping[str, Any]) -> np.ndarray:
+        """A clip between the first and the last picture of a scene."""
+        frames = self.truth(RIGHT).frames
+        config = KeyframeInterpolationConfig(
+            prompt="a red ball moving right over the sea",
+            images=(ImageCondition(frames[0], frame=0), ImageCondition(frames[-1], frame=-1)),
+            **clip,
+        )
+        return strip(pocket.create_keyframe_interpolation_pipeline(self.weights)(config).frames)
+
+    def ic_lora(self, clip: Mapping[str, Any]) -> np.ndarray:
+        """A reference, and the clip after it."""
+        video = reference(AROUND, self.size)
+        config = ICLoraConfig(
+            prompt="a red ball over the sea", video_conditioning=(ReferenceVideo(video),), **clip
+        )
+        made = pocket.create_ic_lora_pipeline(self.weights)(config)
+        return stacked(strip(video), strip(made.frames))
+
+    def audio_to_video(self, clip: Mapping[str, Any]) -> np.ndarray:
+        """A sound, and the clip to it."""
+        sound = video_input(self.truth(BOUNCE)).audio
+        assert sound is not None
+        config = AudioToVideoConfig(prompt=PROMPT, audio=sound, **clip)
+        made = pocket.create_audio_to_video_pipeline(self.weights)(config)
+        return stacked(spectrogram(np.array(sound.waveform), sound.sampling_rate), strip(made.frames))
+
+    def retake(self) -> np.ndarray:
+        """A clip, and the same with its middle made anew."""
+        seconds = self.size.num_frames / self.size.frame_rate
+        config = RetakeConfig(
+            prompt="a blue ball bouncing over the sea",
+            source=self.source(),
+            start_time=seconds / 3,
+            end_time=seconds * 2 / 3,
+        )
+        made = pocket.create_retake_pipeline(self.weights)(config)
+        return stacked(strip(self.first.frames), strip(made.frames))
+
+    def extend(self) -> np.ndarray:
+        """A clip and what comes then."""
+        new = max(self.size.num_frames // 16, 1) * 8
+        config = ExtendConfig(
+            prompt=PROMPT, source=self.source(), new_frames=new, num_frames=self.size.num_frames
+        )
+        return strip(pocket.create_extend_pipeline(self.weights)(config).frames, count=7)
+
+    def source(self) -> VideoInput:
+        """The first clip, to start from."""
+        return VideoInput(self.first.frames, self.first.frame_rate, self.first.audio)
+
+
+def pictures(
+    out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("docs/pictures"),
+    frame: Annotated[
+        Path | None, typer.Option(help="Write a frame of the first clip here, as it is, too.")
+    ] = None,
+    weights: Annotated[Path, typer.Option(help="Folder of the model.")] = WEIGHTS,
+    height: Annotated[int, typer.Option(help="Pixels.")] = Size().height,
+    width: Annotated[int, typer.Option(help="Pixels.")] = Size().width,
+    num_frames: Annotated[int, typer.Option(help="8 k + 1.")] = Size().num_frames,
+) -> None:
+    """Make the pictures of docs/pipelines.md: what each pipeline does with this model."""
+    limit_threads(1)
+    gallery = Gallery(weights, Size(height, width, num_frames))
+    out.mkdir(parents=True, exist_ok=True)
+    if frame is not None:
+        middle = gallery.first.frames[len(gallery.first.frames) // 2]
+        Image.fromarray(middle).save(frame, optimize=True)
+    for name, picture in gallery.pictures():
+        path = out / f"{name}.webp"
+        Image.fromarray(picture).save(path, quality=80, method=6)
+        typer.echo(f"{path}: {path.stat().st_size} bytes", err=True)

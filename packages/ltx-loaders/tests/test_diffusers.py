@@ -17,7 +17,6 @@ from ltx_loaders.diffusers_config import (
     audio_vae_section,
     transformer_section,
     upsampler_config,
-    video_vae_section,
     vocoder_section,
 )
 from ltx_loaders.diffusers_keys import (
@@ -28,6 +27,7 @@ from ltx_loaders.diffusers_keys import (
     Renames,
     video_vae_renames,
 )
+from ltx_loaders.diffusers_video_vae import video_vae_section
 from mlx.utils import tree_flatten
 
 TRANSFORMER = {

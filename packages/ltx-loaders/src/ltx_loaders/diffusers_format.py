@@ -10,7 +10,6 @@ from ltx_loaders.diffusers_config import (
     audio_vae_section,
     transformer_section,
     upsampler_config,
-    video_vae_section,
     vocoder_section,
 )
 from ltx_loaders.diffusers_keys import (
@@ -21,6 +20,7 @@ from ltx_loaders.diffusers_keys import (
     Renames,
     video_vae_renames,
 )
+from ltx_loaders.diffusers_video_vae import video_vae_section
 from ltx_loaders.errors import LoaderError
 from ltx_loaders.header import SafetensorsHeader, pickles_in
 from ltx_loaders.sources import SourceFile, Sources, read_json, read_shards

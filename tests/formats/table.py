@@ -65,7 +65,7 @@ ROWS = [
     Row("diffusers repository", "its folder", _exact(writers.diffusers)),
     Row("diffusers repository in shards", "its folder", _exact(writers.diffusers_sharded)),
     Row("fp8, expanded on load", "the file", _fp8(keep=False), VELOCITY, 0.05),
-    Row("fp8, kept in 8 bits", "the file, `keep_fp8=True`", _fp8(keep=True), VELOCITY, 0.05),
+    Row("fp8, kept in 8 bits", "the file, `-q fp8`", _fp8(keep=True), VELOCITY, 0.05),
 ]
 
 

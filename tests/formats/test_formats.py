@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 import pytest
+from ltx_core import ConfigError
 from ltx_loaders import Checkpoint, find_gemma_directory, load_gemma
+from ltx_loaders.fp8 import Fp8Linear
+from ltx_pipelines import CheckpointModels
 from ltx_pipelines.tokenizer import Tokenizer
 from mlx.utils import tree_flatten
 
@@ -50,6 +54,18 @@ def test_text_encoder_and_tokenizer_of_a_diffusers_repository(tmp_path: Path) ->
     np.testing.assert_array_equal(got.input_ids, want.input_ids)
     states = (load_gemma(place, mx.float32)(got.valid_ids)[-1] for place in (tmp_path, root / "gemma"))
     np.testing.assert_array_equal(*states)
+
+
+def test_pipelines_keep_fp8_when_they_are_asked_to(tmp_path: Path) -> None:
+    root = measure.root("ltx-2.0")
+    official = root / "checkpoint.safetensors"
+    models = CheckpointModels(writers.fp8(official, tmp_path), root / "gemma", quantize="fp8")
+    with models.transformer() as transformer:
+        assert isinstance(transformer.transformer_blocks[1].attn1.to_q, Fp8Linear)
+    with CheckpointModels(models.checkpoint.path, root / "gemma").transformer() as transformer:
+        assert type(transformer.transformer_blocks[1].attn1.to_q) is nn.Linear
+    with pytest.raises(ConfigError, match=r"no weights in fp8 to be kept; take the fp8 checkpoint"):
+        CheckpointModels(official, root / "gemma", quantize="fp8")
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -16,6 +16,7 @@ from ltx_cli.download import paths_in_cache
 from ltx_cli.groups import OptionGroup
 
 QUANTIZE_HELP = "Quantise the transformer: 8 or 4 bits, or mxfp8, mxfp4, nvfp4."
+KEEP_FP8_HELP = " fp8 keeps the weights of an fp8 checkpoint."
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class ModelOptions(OptionGroup):
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto"
     quantize: Annotated[
         str | None,
-        typer.Option("--quantize", "-q", metavar="BITS", help=QUANTIZE_HELP),
+        typer.Option("--quantize", "-q", metavar="BITS", help=QUANTIZE_HELP + KEEP_FP8_HELP),
     ] = None
     low_ram: Annotated[
         bool,

@@ -99,6 +99,11 @@ class Checkpoint:
         return dequantised(self._stored(), self._scaled)
 
     @property
+    def is_fp8(self) -> bool:
+        """Whether any tensor is stored in 8-bit floating point."""
+        return bool(self._scaled)
+
+    @property
     def model_version(self) -> tuple[int, ...]:
         """Numeric `model_version` of the metadata, e.g. (2, 3, 0); () if there is none."""
         return parse_version(self.metadata.get("model_version"))

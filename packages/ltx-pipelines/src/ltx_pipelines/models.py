@@ -131,7 +131,8 @@ class CheckpointModels:
             dtype: "float32", "bfloat16" or None for what suits the device.
             memory: what stays resident between stages.
             quantize: the transformer's weights, as they are read and after its LoRAs: 8 or 4 bits, "mxfp8",
-                "mxfp4", "nvfp4" or a policy. None: as they are stored.
+                "mxfp4", "nvfp4" or a policy. None: as they are stored, those of an fp8 checkpoint expanded;
+                "fp8": these kept in 8 bits and expanded at each use.
             name: for people and records; None: the names of checkpoint and LoRAs.
             defaults: what the model is best used with; None: by the generation that the checkpoint states.
 
@@ -139,9 +140,16 @@ class CheckpointModels:
             LoaderError: a file is missing, damaged or foreign, or a LoRA is for another network.
             ConfigError: an unsupported dtype or quantisation, or a text encoder of another kind.
         """
+        if keep_fp8 := quantize == "fp8":
+            quantize = None
         if not isinstance(quantize, QuantizationPolicy | None):
             quantize = QuantizationPolicy.of(quantize)
-        self.checkpoint = Checkpoint.open(checkpoint)
+        self.checkpoint = Checkpoint.open(checkpoint, keep_fp8=keep_fp8)
+        if keep_fp8 and not self.checkpoint.is_fp8:
+            raise ConfigError(
+                f"{self.checkpoint.path} has no weights in fp8 to be kept; take the fp8 checkpoint, or "
+                "quantise to 8 bits"
+            )
         self.layout = read_layout(self.checkpoint)
         self.gemma = find_gemma_directory(gemma)
         self.gemma_config = read_gemma_config(self.gemma)

@@ -8,7 +8,7 @@ import ltx_core  # noqa: F401  (BLAS before mlx)
 import numpy as np
 import pytest
 from ltx_core import ConfigError
-from ltx_loaders import StreamedBlocks
+from ltx_loaders import QuantizationPolicy, StreamedBlocks, convert
 from ltx_pipelines import (
     CheckpointModels,
     DistilledConfig,
@@ -61,6 +61,22 @@ def test_the_clip_is_the_same_to_the_bit(generation: str, dtype: str, tmp_path: 
     assert np.array_equal(np.array(low.audio.waveform), np.array(resident.audio.waveform))
 
 
+@pytest.mark.parametrize("generation", ["2.0", "2.3"])
+def test_quantised_packs_stream_too(generation: str, tmp_path: Path) -> None:
+    root = FIXTURES.parent / f"ltx-{generation}"
+    checkpoint = root / "checkpoint.safetensors"
+    lora = write_lora(tmp_path / "lora.safetensors", checkpoint, VIDEO, AUDIO)
+    convert(checkpoint, tmp_path / "pack", policy=QuantizationPolicy.of("4", 32))
+    clips = []
+    for memory in (Memory.FREE, Memory.LOW):
+        models = CheckpointModels(
+            tmp_path / "pack", root / "gemma", loras=[LoraPathStrength(lora)], dtype="bfloat16", memory=memory
+        )
+        result = TextToVideoPipeline(models)(TextToVideoConfig(prompt="a fox", num_inference_steps=2, **SIZE))
+        clips.append(result.frames.tobytes())
+    assert clips[0] == clips[1]
+
+
 def test_guidance_and_one_stream_alone(files: dict[str, Path], tmp_path: Path) -> None:
     lora = write_lora(tmp_path / "lora.safetensors", files["--checkpoint"], VIDEO)
     config = OneStageConfig(
@@ -88,7 +104,7 @@ def test_the_command_makes_the_same_clip(
 ) -> None:
     given = ["--checkpoint", files["--checkpoint"], "--gemma", files["--gemma"], "--steps", 2, "--no-audio"]
     size = [part for name, value in SIZE.items() for part in (f"--{name.replace('_', '-')}", value)]
-    clips = []
+    clips: list[bytes] = []
     for extra in ([], ["--low-ram"]):
         output = tmp_path / f"{len(clips)}.mp4"
         ran = ltx("generate", "a fox", "--pipeline", "text-to-video", *given, *size, *extra, "-o", output)

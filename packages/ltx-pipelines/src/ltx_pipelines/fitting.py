@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ltx_core import ConfigError
 
 from ltx_pipelines.machine import available_memory
-from ltx_pipelines.memory_plan import ClipSize, plan_memory
+from ltx_pipelines.memory_plan import NETWORKS, ClipSize, plan_memory
 from ltx_pipelines.models import CheckpointModels, ModelSource
 from ltx_pipelines.residency import Memory
 from ltx_pipelines.stages import StagePlan
@@ -43,6 +43,8 @@ def check_memory(models: ModelSource, config: "ClipConfig", stages: Sequence[Sta
     largest = max(plan.stages, key=lambda stage: stage.total)
     fitting = list(options_that_fit(models, size, stages, available))
     told = f"what fits: {'; '.join(fitting)}" if fitting else "no smaller clip fits either"
+    if NETWORKS.get(largest.name) == "text":
+        told += "; a text encoder of 4 bits is a quarter as large (mlx-community/gemma-3-12b-it-4bit)"
     raise ConfigError(
         f"this run needs about {gigabytes(plan.peak)} of memory (stage {largest.name!r}: "
         f"{gigabytes(largest.weights)} of weights, {gigabytes(largest.activations)} to compute with), and "

@@ -157,8 +157,8 @@ def _explained(repo: str) -> Iterator[None]:
         ) from None
     except errors.RepositoryNotFoundError:
         raise LoaderError(
-            f"there is no repository {repo}, or it is private; look at {page}, and log in (`hf auth login`) "
-            "if it is yours"
+            f"there is no path and no repository {repo}, or it is private; look at {page}, and log in "
+            "(`hf auth login`) if it is yours"
         ) from None
     except errors.HFValidationError:
         raise LoaderError(f"{repo!r} is no name of a repository; expected owner/name") from None
@@ -180,6 +180,6 @@ def _explained(repo: str) -> Iterator[None]:
 
 def _unreachable(repo: str, why: str) -> str:
     return (
-        f"{repo} cannot be reached on huggingface.co ({why}); check the connection and run it again, which "
+        f"{repo} is no path, and cannot be reached on huggingface.co ({why}); check the connection and run it again, which "
         "resumes where it stopped, or use --offline with what is in the cache"
     )

@@ -18,8 +18,7 @@ from ltx_loaders.fp8 import Fp8Linear, dequantise, requantised
 from ltx_loaders.quantize import QuantizationSpec, dequantized, quantize_weight, quantized_layer
 from mlx.utils import tree_flatten
 
-# Raise it to look for more: LTX_FUZZ=10000.
-FUZZ = int(os.environ.get("LTX_FUZZ", "100"))
+FUZZ = int(os.environ.get("LTX_FUZZ_EXAMPLES", "100"))
 
 Tensors = dict[str, mx.array]
 

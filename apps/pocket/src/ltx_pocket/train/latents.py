@@ -66,8 +66,8 @@ LATER = 0.4
 
 BUCKETS = {
     "pocket": (
-        # The two stages of the distilled pipeline at the native size, and what one-stage pipelines make. Shapes
-        # come out of the second one: the autoencoder keeps half of them at the first one's size.
+        # The two stages of the distilled pipeline at the native size, and what one-stage pipelines make.
+        # Shapes come out of the second one: the autoencoder keeps half of them at the first one's size.
         Bucket(128, 128, 33, 0.32, 61440),
         Bucket(256, 256, 33, 0.46, 30720),
         # The same for other sizes of clips.

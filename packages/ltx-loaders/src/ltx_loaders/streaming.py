@@ -7,7 +7,7 @@ whatever the weights went through, the numbers are those of the resident network
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import mlx.core as mx
@@ -37,14 +37,13 @@ class StreamedBlocks:
         self.bytes_read = 0
         self._build = build
         self._length = length
-        self._reader = mx.new_stream(mx.default_device())
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[nn.Module]:
         """The blocks with their weights. Each is emptied when the next one is asked for."""
-        with mx.stream(self._reader):
+        with mx.stream(_reader(str(mx.default_device()))):
             waiting = list(reversed(self._build()))
         upcoming = _start_reading(waiting)
         while upcoming is not None:
@@ -57,6 +56,12 @@ class StreamedBlocks:
             yield block
             # The caller still has it, and a third block is about to be read.
             block.clear()
+
+
+@cache
+def _reader(device: str) -> mx.Stream:
+    """The stream that reads for the default device. One for all walks: streams are never freed."""
+    return mx.new_stream(mx.default_device())
 
 
 def _start_reading(waiting: list[nn.Module]) -> nn.Module | None:

@@ -34,7 +34,7 @@ class ClipSize:
 
     Attributes:
         guided: whether there is a negative prompt, and more than one pass for a step.
-        guides: images and reference videos, each with tokens of its own.
+        images, references: given pictures and reference videos, each with tokens of its own.
     """
 
     height: int
@@ -150,7 +150,7 @@ class _Planner:
         self.size = size
         self.memory = memory
         self.transformer_scale = transformer_scale
-        self._weights: dict[str, int] = {}
+        self._networks: dict[str, tuple[Any, int]] = {}
 
     def stage(self, name: str) -> StageMemory:
         estimates: dict[str, Callable[[], tuple[int, int]]] = {
@@ -166,11 +166,13 @@ class _Planner:
         weights, activations = estimate() if estimate else (0, 0)
         return StageMemory(name, weights, activations)
 
-    def weights(self, component: str) -> tuple[nn.Module, int]:
+    def weights(self, component: str) -> tuple[Any, int]:
         """A network without its weights, and what these take while it runs."""
-        network = self.models.network(component)
-        streamed = STREAMED.get(component) if self.memory is Memory.LOW else None
-        return network, resident_bytes(network, streamed)
+        if component not in self._networks:
+            network = self.models.network(component)
+            streamed = STREAMED.get(component) if self.memory is Memory.LOW else None
+            self._networks[component] = network, resident_bytes(network, streamed)
+        return self._networks[component]
 
     def _text(self) -> tuple[int, int]:
         gemma, gemma_weights = self.weights("text_encoder")

@@ -16,8 +16,10 @@ from tests.e2e.inspect_media import read_clip
 from tests.e2e.test_loras import VIDEO, write_lora
 from tests.untrained_pocket import write_untrained
 
-PAGE = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "pipelines.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M))
+PICTURES = re.findall(r"!\[[^\]]+\]\((pictures/[^)]+)\)", PAGE)
 PIPELINES = sorted(title for title, text in SECTIONS.items() if "```sh" in text)
 FRAMES = {"retake": 25, "extend": 25 + 16}
 
@@ -38,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("first", "last"):
         Image.fromarray(frames[0]).save(folder / f"{name}.png")
     write_wav(folder / "drums.wav", sound, 16000)
-    write_lora(folder / "ic_lora.safetensors", model / pocket.CHECKPOINT, VIDEO)
+    write_lora(model / pocket.IC_LORA, model / pocket.CHECKPOINT, VIDEO)
     return folder
 
 
@@ -50,6 +52,7 @@ def small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pocket, "WEIGHTS", weights)
     for function in (pocket.open_models, pocket.distilled_lora):
         monkeypatch.setattr(function, "__defaults__", (weights,))
+    monkeypatch.setattr(pocket.ic_lora, "__defaults__", (weights, 1.0))
     for name, value in {"height": 64, "width": 64, "num_frames": 17}.items():
         monkeypatch.setitem(pocket.NATIVE_CLIP, name, value)
 
@@ -68,6 +71,13 @@ def test_every_pipeline_has_a_section() -> None:
     for title in PIPELINES:
         assert f"(#{title})" in SECTIONS["Which one"]
         assert len(blocks(SECTIONS[title], "python")) == len(blocks(SECTIONS[title], "sh")) == 1
+
+
+def test_every_pipeline_has_a_small_picture() -> None:
+    assert [f"pictures/{title}.webp" for title in SECTIONS if title in PIPELINES] == PICTURES
+    sizes = [(DOCS / picture).stat().st_size for picture in PICTURES]
+    assert max(sizes) < 20_000
+    assert sum(sizes) < 250_000
 
 
 @pytest.mark.parametrize("section", PIPELINES)

@@ -78,10 +78,10 @@ class Gallery:
         yield "audio-to-video", self.audio_to_video(clip)
         yield "retake", self.retake()
         yield "extend", self.extend()
-        config_of_sound = TextToAudioConfig(
-            prompt="a rising tone", num_frames=self.size.num_frames, frame_rate=self.size.frame_rate
+        slow = TextToAudioConfig(
+            prompt="slow drum beats", duration=self.size.num_frames / self.size.frame_rate
         )
-        sound = pocket.create_text_to_audio_pipeline(self.weights)(config_of_sound).audio
+        sound = pocket.create_text_to_audio_pipeline(self.weights)(slow).audio
         assert sound is not None
         yield "text-to-audio", spectrogram(np.array(sound.waveform), sound.sampling_rate)
 

@@ -33,8 +33,6 @@ from ltx_pocket.train.batches import Data, draw_sigmas, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
 from ltx_pocket.train.files import save_checkpoint, write_checkpoint
 from ltx_pocket.train.latents import BUCKETS, CAPTION_TOKENS, Bucket, Captions, Encoders, Pool, grow
-from ltx_pocket.train.layout import Layout
-from ltx_pocket.train.muon import orthogonalized
 from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.train.transformer import Negative, is_matrix, make_loss
 from ltx_pocket.train.weights import fingerprint, load_diffusion, load_state, save_diffusion, save_state
@@ -174,36 +172,6 @@ def test_noise_levels_lie_between_none_and_all(tokens: int) -> None:
     assert 0 < sigma.min() < 0.2
     assert 0.9 < sigma.max() <= 1
     assert sigma.dtype == np.float32
-
-
-@settings(max_examples=20, deadline=None)
-@given(rows=st.integers(2, 12), columns=st.integers(2, 12), seed=st.integers(0, 99))
-def test_updates_of_muon_have_no_preferred_direction(rows: int, columns: int, seed: int) -> None:
-    matrices = mx.random.normal((3, rows, columns), key=mx.random.key(seed))
-    found = np.array(orthogonalized(matrices))
-    assert found.shape == (3, rows, columns)
-    left, values, right = np.linalg.svd(np.array(matrices), full_matrices=False)
-    # Directions that are hardly there stay small.
-    singular = np.linalg.svd(found, compute_uv=False)
-    clear = values > 0.05 * values[:, :1]
-    assert (np.abs(singular[clear] - 0.95) < 0.35).all()
-    inside = np.einsum("nij,nik,nlk->njl", left, found, right)
-    off = inside - np.eye(inside.shape[-1]) * inside
-    assert np.abs(off).max() < 1e-3
-
-
-def test_weights_stand_in_chunks_and_stacks(encoders: Encoders, captions: Captions) -> None:
-    network, _ = build(encoders, captions)
-    tree = network.trainable_parameters()
-    layout = Layout(tree, is_matrix)
-    arrays = dict(tree_flatten(tree))
-    large = layout.join([arrays[name] for name in layout.names])
-    assert layout.parameters == sum(value.size for value in arrays.values())
-    assert len(large) == len(layout.chunks) + len(layout.stacks) < 20
-    for name, value in tree_flatten(layout.tree(large)):
-        np.testing.assert_array_equal(value, arrays[name])
-    matrices = sum(len(names) for names in layout.stacks.values())
-    assert 50 < matrices < len(arrays) / 3
 
 
 def test_a_few_steps_reduce_the_loss_and_go_on_from_files(

@@ -180,6 +180,6 @@ def _explained(repo: str) -> Iterator[None]:
 
 def _unreachable(repo: str, why: str) -> str:
     return (
-        f"{repo} is no path, and cannot be reached on huggingface.co ({why}); check the connection and run it "
-        "again, which resumes where it stopped, or use --offline with what is in the cache"
+        f"{repo} is no path, and cannot be reached on huggingface.co ({why}); check the connection and run "
+        "it again, which resumes where it stopped, or use --offline with what is in the cache"
     )

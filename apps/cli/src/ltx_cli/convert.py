@@ -4,8 +4,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import mlx.core as mx
 import typer
+from ltx_core.device import resolve_dtype
 from ltx_loaders import QuantizationPolicy, convert
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -16,10 +16,9 @@ LABELS = {"hash": "read source", "write": "write"}
 
 
 class FloatType(StrEnum):
-    """What floating-point tensors can be cast to."""
+    """What floating-point tensors can be cast to: what the networks run in."""
 
     bfloat16 = "bfloat16"
-    float16 = "float16"
     float32 = "float32"
 
 
@@ -56,7 +55,7 @@ def convert_checkpoint(
             source,
             out,
             policy=policy,
-            dtype=None if dtype is None else getattr(mx, dtype.value),
+            dtype=None if dtype is None else resolve_dtype(dtype.value),
             on_progress=on_progress,
         )
     how = f", {made.quantised} weights quantised to {policy}" if policy else ""

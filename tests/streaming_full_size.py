@@ -116,7 +116,8 @@ def run(path: Path, dtype: mx.Dtype, tokens: int, text: int) -> None:
     finite = all(bool(mx.isfinite(velocity).all()) for velocity in velocities)
     print(
         f"{len(blocks)} blocks, {tokens} video tokens, {text} text tokens, {dtype}: {seconds:.1f} s, "
-        f"of which {blocks.seconds_waited:.1f} s waited for the disk ({blocks.bytes_read / 1e9:.1f} GB of weights); "
+        f"of which {blocks.seconds_waited:.1f} s waited for the disk "
+        f"({blocks.bytes_read / 1e9:.1f} GB of weights); "
         f"peak memory {peak():.2f} GB, arrays {mx.get_peak_memory() / 1e9:.2f} GB; finite: {finite}"
     )
 

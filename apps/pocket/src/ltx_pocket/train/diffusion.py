@@ -5,7 +5,7 @@ the same modules are called one level below, on captions padded to one length an
 the batch, so that a whole training step is one graph that `mx.compile` takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,7 +60,7 @@ class Stream(NamedTuple):
         tokens: (B, T, D), noisy where they are to be denoised.
         level: (B, 256), what `sinusoids` makes of each sample's sigma.
         context: (B, 128, width) text.
-        fixed: (B, F) bool, latent frames that are clean, or None for none of them.
+        fixed: (B, G) bool, groups of tokens that are clean (of the video its latent frames), or None for none.
     """
 
     tokens: mx.array
@@ -70,22 +70,22 @@ class Stream(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FrameModulation(Modulation):
-    """Modulation by latent frames, whose tokens stand together.
+class GroupModulation(Modulation):
+    """Modulation by groups of tokens that stand together, as those of latent frames.
 
     Attributes:
-        values: (B, F, coefficients, dim).
+        values: (B, G, coefficients, dim).
     """
 
     def spread(self, row: mx.array) -> mx.array:
-        """(B, F, 1, dim): one for each frame; blocks see that tokens come in groups."""
+        """(B, G, 1, dim): one for each group; blocks see that tokens come in groups."""
         return row
 
 
-def of_tokens(frames: mx.array, count: int) -> mx.array:
-    """What is said of latent frames (B, F), of each of `count` tokens: (B, count, 1)."""
-    batch, number = frames.shape
-    return mx.broadcast_to(frames[..., None], (batch, number, count // number)).reshape(batch, count, 1)
+def of_tokens(groups: mx.array, count: int) -> mx.array:
+    """What is said of groups (B, G), as latent frames are, of each of `count` tokens: (B, count, 1)."""
+    batch, number = groups.shape
+    return mx.broadcast_to(groups[..., None], (batch, number, count // number)).reshape(batch, count, 1)
 
 
 def sinusoids(sigmas: np.ndarray) -> mx.array:
@@ -163,15 +163,17 @@ class Diffusion(nn.Module):
         )
         return video, audio
 
-    def tables(self, video: VideoLatentTools, audio: AudioLatentTools, keyframe: int | None = None) -> Tables:
+    def tables(
+        self, video: VideoLatentTools, audio: AudioLatentTools, keyframes: Sequence[int] = ()
+    ) -> Tables:
         """Rotations for clips of the size that the tools describe.
 
         Args:
-            keyframe: pixel frame of an image whose tokens follow those of the clip.
+            keyframes: pixel frames of images whose tokens follow those of the clip.
         """
         state = video.create_initial_state()
-        if keyframe is not None:
-            image = mx.zeros(video.target_shape._replace(frames=1).to_shape())
+        image = mx.zeros(video.target_shape._replace(frames=1).to_shape())
+        for keyframe in keyframes:
             state = VideoConditionByKeyframeIndex(image, keyframe, 1.0).apply_to(state, video)
         return self.tables_at(state.positions, audio.positions())
 
@@ -187,53 +189,64 @@ class Diffusion(nn.Module):
 
     def velocities(self, video: Stream, audio: Stream, tables: Tables) -> tuple[mx.array, mx.array]:
         """Velocities of the tokens of both streams, in the network's dtype."""
-        streams = {"video": video, "audio": audio}
-        model = self.transformer
-        none = sinusoids(np.zeros(1))
-
-        def modulation(adaln: str, stream: Stream, by_frame: bool) -> tuple[Modulation, Modulation]:
-            fixed = stream.fixed if by_frame else None
-            if fixed is None:
-                rows, embedded = model[adaln].project(stream.level.astype(model.dtype))
-                return Modulation(rows, None), Modulation(embedded, None)
-            levels = mx.concatenate([stream.level, none]).astype(model.dtype)
-
-            def chosen(values: mx.array) -> Modulation:
-                own, clean = mx.split(values[:, None], [len(stream.level)])
-                # A choice, not a gather: the gradient of a gather would be a scatter onto few rows.
-                return FrameModulation(mx.where(fixed[..., None, None], clean, own), None)
-
-            rows, embedded = model[adaln].project(levels)
-            return chosen(rows), chosen(embedded)
-
-        def args(name: str, other: str) -> TransformerArgs:
-            prefix, stream = PREFIX[name], streams[name]
-            own, between = (turning(pair, model.dtype) for pair in tables.of(name))
-            timesteps, embedded = modulation(f"{prefix}adaln_single", stream, True)
-            cross = f"av_ca_{name}_scale_shift_adaln_single"
-            return TransformerArgs(
-                x=model[f"{prefix}patchify_proj"](stream.tokens.astype(model.dtype)),
-                context=stream.context,
-                context_key=stream.context,
-                context_mask=None,
-                timesteps=timesteps,
-                embedded_timestep=embedded,
-                prompt_timestep=modulation(f"{prefix}prompt_adaln_single", stream, False)[0],
-                positional_embeddings=own,
-                self_attention_mask=None,
-                cross=CrossModalArgs(
-                    between,
-                    modulation(cross, stream, True)[0],
-                    modulation(CROSS_GATE[name], streams[other], False)[0],
-                ),
-                enabled=True,
-            )
-
-        now: TransformerArgs | None = args("video", "audio")
-        sound: TransformerArgs | None = args("audio", "video")
+        now: TransformerArgs | None = self._args("video", video, audio, tables)
+        sound: TransformerArgs | None = self._args("audio", audio, video, tables)
         nothing = BatchedPerturbationConfig.empty(len(video.tokens))
-        for index, block in enumerate(model.transformer_blocks):
+        for index, block in enumerate(self.transformer.transformer_blocks):
             now, sound = block(now, sound, nothing, index)
         assert now is not None
         assert sound is not None
-        return model.process_output("video", now), model.process_output("audio", sound)
+        return self.transformer.process_output("video", now), self.transformer.process_output("audio", sound)
+
+    def sound_velocities(self, audio: Stream, tables: Tables) -> mx.array:
+        """Velocities of the audio tokens where there is no video stream."""
+        sound: TransformerArgs | None = self._args("audio", audio, None, tables)
+        nothing = BatchedPerturbationConfig.empty(len(audio.tokens))
+        for index, block in enumerate(self.transformer.transformer_blocks):
+            _, sound = block(None, sound, nothing, index)
+        assert sound is not None
+        return self.transformer.process_output("audio", sound)
+
+    def _args(self, name: str, stream: Stream, other: Stream | None, tables: Tables) -> TransformerArgs:
+        """What the blocks see of a stream beside the other one, or alone."""
+        model, prefix = self.transformer, PREFIX[name]
+        own, between = (turning(pair, model.dtype) for pair in tables.of(name))
+        timesteps, embedded = self._modulation(f"{prefix}adaln_single", stream, True)
+        cross = None
+        if other is not None:
+            scale_shift = f"av_ca_{name}_scale_shift_adaln_single"
+            cross = CrossModalArgs(
+                between,
+                self._modulation(scale_shift, stream, True)[0],
+                self._modulation(CROSS_GATE[name], other, False)[0],
+            )
+        return TransformerArgs(
+            x=model[f"{prefix}patchify_proj"](stream.tokens.astype(model.dtype)),
+            context=stream.context,
+            context_key=stream.context,
+            context_mask=None,
+            timesteps=timesteps,
+            embedded_timestep=embedded,
+            prompt_timestep=self._modulation(f"{prefix}prompt_adaln_single", stream, False)[0],
+            positional_embeddings=own,
+            self_attention_mask=None,
+            cross=cross,
+            enabled=True,
+        )
+
+    def _modulation(self, adaln: str, stream: Stream, by_group: bool) -> tuple[Modulation, Modulation]:
+        """What a layer makes of a stream's noise level, and of none for the groups that are clean."""
+        model = self.transformer
+        fixed = stream.fixed if by_group else None
+        if fixed is None:
+            rows, embedded = model[adaln].project(stream.level.astype(model.dtype))
+            return Modulation(rows, None), Modulation(embedded, None)
+        levels = mx.concatenate([stream.level, sinusoids(np.zeros(1))]).astype(model.dtype)
+
+        def chosen(values: mx.array) -> Modulation:
+            own, clean = mx.split(values[:, None], [len(stream.level)])
+            # A choice, not a gather: the gradient of a gather would be a scatter onto few rows.
+            return GroupModulation(mx.where(fixed[..., None, None], clean, own), None)
+
+        rows, embedded = model[adaln].project(levels)
+        return chosen(rows), chosen(embedded)

@@ -39,7 +39,8 @@ class Bucket:
         share: relative frequency of its batches.
         scenes: how many are encoded, if there is time.
         after: fraction of the training after which it takes part.
-        keyframe: pixel frame of an image that is given beside the clip; None for no such image.
+        keyframes: pixel frames of images that are given beside the clip.
+        pictures: False for sound alone.
     """
 
     height: int
@@ -48,12 +49,13 @@ class Bucket:
     share: float
     scenes: int
     after: float = 0.0
-    keyframe: int | None = None
+    keyframes: tuple[int, ...] = ()
     frame_rate: float = 16.0
+    pictures: bool = True
 
     @property
     def name(self) -> str:
-        extra = "" if self.keyframe is None else f"+{self.keyframe}"
+        extra = "".join(f"+{frame}" for frame in self.keyframes) + ("" if self.pictures else " sound")
         return f"{self.width}x{self.height}x{self.num_frames}{extra}@{self.frame_rate:g}"
 
     @property
@@ -83,14 +85,19 @@ BUCKETS = {
         Bucket(128, 128, 65, 0.025, 3072, LATER),
         Bucket(256, 256, 65, 0.02, 1536, LATER),
         Bucket(256, 256, 33, 0.015, 2048, LATER, frame_rate=24.0),
-        # Clips that end at an image.
-        Bucket(128, 128, 33, 0.025, 3072, LATER, keyframe=32),
-        Bucket(256, 256, 33, 0.025, 2048, LATER, keyframe=32),
+        # Clips that end at an image; those between two images, both beside the clip.
+        Bucket(128, 128, 33, 0.02, 3072, LATER, keyframes=(32,)),
+        Bucket(256, 256, 33, 0.025, 2048, LATER, keyframes=(32,)),
+        Bucket(128, 128, 33, 0.025, 3072, LATER, keyframes=(0, 32)),
+        Bucket(256, 256, 33, 0.025, 2048, LATER, keyframes=(0, 32)),
+        # Sound without pictures, whose size says nothing.
+        Bucket(64, 64, 33, 0.045, 8192, LATER, pictures=False),
     ),
     "tiny": (
         Bucket(64, 64, 9, 0.5, 12),
         Bucket(64, 96, 17, 0.3, 4),
-        Bucket(64, 64, 9, 0.2, 4, keyframe=8),
+        Bucket(64, 64, 9, 0.1, 4, keyframes=(0, 8)),
+        Bucket(64, 64, 9, 0.1, 4, pictures=False),
     ),
 }
 
@@ -132,14 +139,13 @@ class Encoders:
         return AudioLatentTools(AudioPatchifier(1, config.sample_rate, config.mel_hop_length), shape)
 
     def encode(self, scenes: Sequence[Scene], bucket: Bucket) -> tuple[mx.array, mx.array]:
-        """Tokens of both streams, (B, T, D) float16; an image's tokens follow those of its clip."""
-        packed = pack(scenes)
-        pixels = clips(packed, bucket.height, bucket.width, bucket.num_frames, bucket.frame_rate)
-        split = VideoLatentPatchifier(1).patchify
-        video = split(self.video(pixels))
-        if bucket.keyframe is not None:
-            image = pixels[:, :, bucket.keyframe : bucket.keyframe + 1]
-            video = mx.concatenate([video, split(self.video(image))], axis=1)
+        """Tokens of both streams, (B, T, D) float16; those of images follow those of their clip."""
+        packed, split = pack(scenes), VideoLatentPatchifier(1).patchify
+        video = mx.zeros((len(scenes), 0, self.video_channels))
+        if bucket.pictures:
+            pixels = clips(packed, bucket.height, bucket.width, bucket.num_frames, bucket.frame_rate)
+            images = [pixels[:, :, frame : frame + 1] for frame in bucket.keyframes]
+            video = mx.concatenate([split(self.video(part)) for part in (pixels, *images)], axis=1)
         tools, rate = self.audio_tools(bucket), self.audio.config.sample_rate
         # A little more than needed: the encoder is causal, so that what is cut off has no part in the rest.
         wave = sounds(packed, bucket.num_frames / bucket.frame_rate + 0.2, rate)

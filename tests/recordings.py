@@ -49,16 +49,17 @@ def unpacked(archive: Path) -> Path:
 
 
 def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path) -> None:
-    """One file or folder, and nothing outside: Python 3.11.2 has no filter for that."""
-    path = (folder / entry.name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not (entry.isfile() or entry.isdir()):
-        raise tarfile.TarError(f"{entry.name} is no file of this folder")
+    """One file, folder or link, and nothing outside: the first Python 3.11 has no filter for that."""
+    path, top = folder / entry.name, folder.resolve()
+    target = path.parent / entry.linkname if entry.issym() else path
+    if not all(place.resolve().is_relative_to(top) for place in (path, target)):
+        raise tarfile.TarError(f"{entry.name} leads out of its folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
     if entry.isdir():
-        path.mkdir(parents=True, exist_ok=True)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = tar.extractfile(entry)
-        assert content is not None
+        path.mkdir(exist_ok=True)
+    elif entry.issym():
+        path.symlink_to(entry.linkname)
+    elif (content := tar.extractfile(entry)) is not None:
         with path.open("wb") as file:
             shutil.copyfileobj(content, file)
 

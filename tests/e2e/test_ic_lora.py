@@ -106,6 +106,8 @@ def test_refused_before_any_network_is_loaded(
     assert len(ICLoraPipeline(alone, [HALF]).plan(config(skip_stage_2=True))) == 4
     with pytest.raises(LoaderError, match=r"none\.safetensors does not exist"):
         ICLoraPipeline(models, [LoraPathStrength(tmp_path / "none.safetensors")])
+    with pytest.raises(ConfigError, match=r"0\.5 for the second stage"):
+        ICLoraPipeline(models, [LoraPathStrength(HALF.path, 1.0, 0.5)])
 
 
 def test_the_models_stay_as_they_are(models: CheckpointModels) -> None:

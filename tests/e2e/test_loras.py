@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from ltx_core import ConfigError
 from ltx_loaders import Checkpoint, LoaderError
-from ltx_pipelines import CheckpointModels, DistilledConfig, LoraPathStrength, create_distilled_pipeline
+from ltx_pipelines import (
+    CheckpointModels,
+    DistilledConfig,
+    DistilledPipeline,
+    LoraPathStrength,
+    Memory,
+    create_distilled_pipeline,
+)
 
 from tests.e2e.conftest import Ran
 from tests.e2e.inspect_media import read_clip
@@ -38,8 +45,8 @@ def change(path: Path, module: str) -> np.ndarray:
     return b @ a
 
 
-def weight(models: CheckpointModels, module: str, audio: bool = True) -> np.ndarray:
-    with models.transformer(audio=audio) as transformer:
+def weight(models: CheckpointModels, module: str, audio: bool = True, stage: int = 1) -> np.ndarray:
+    with models.transformer(audio=audio, stage=stage) as transformer:
         part = transformer
         for name in module.split("."):
             part = part[int(name)] if name.isdecimal() else part[name]
@@ -67,6 +74,31 @@ def test_the_transformer_has_them_in_its_weights(files: dict[str, Path], loras: 
     # The video half alone goes without what is for the sound.
     np.testing.assert_allclose(weight(models, VIDEO, audio=False), wanted, atol=1e-6)
     assert models.name == "checkpoint.safetensors + both.safetensors (0.5) + one.safetensors"
+
+
+@pytest.mark.parametrize("memory", [Memory.FREE, Memory.KEEP])
+def test_a_second_stage_has_a_strength_of_its_own(
+    files: dict[str, Path], loras: tuple[Path, Path], memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [LoraPathStrength(loras[0], 0.5, 0.25), LoraPathStrength(loras[1], 0.0)]
+    plain = weight(CheckpointModels(files["--checkpoint"], files["--gemma"], dtype="float32"), VIDEO)
+    paths = files["--checkpoint"], files["--gemma"], files["--spatial-upscaler"]
+    models = CheckpointModels(*paths, loras=given, dtype="float32", memory=memory)
+    for stage, strength in ((1, 0.5), (2, 0.25), (1, 0.5)):
+        wanted = plain + strength * change(loras[0], VIDEO)
+        np.testing.assert_allclose(weight(models, VIDEO, stage=stage), wanted, atol=1e-6)
+    assert "both.safetensors (0.5, 0.25)" in models.name
+
+    asked: list[object] = []
+    whole = CheckpointModels.transformer
+
+    def transformer(self: CheckpointModels, **options: object) -> object:
+        asked.append(options["stage"])
+        return whole(self, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CheckpointModels, "transformer", transformer)
+    DistilledPipeline(models)(DistilledConfig(prompt="a fox", height=64, width=64, num_frames=9))
+    assert asked == [1, 2]
 
 
 def test_a_lora_for_the_sound_leaves_a_silent_clip_alone(files: dict[str, Path], tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Options that the parser cannot express, for they have several values of which some may be left out:
-`--image PATH [FRAME] [STRENGTH]`, `--lora PATH [STRENGTH]`, `--stg-blocks N [N ...]`."""
+`--image PATH [FRAME] [STRENGTH]`, `--lora PATH [STRENGTH [SECOND]]`, `--stg-blocks N [N ...]`."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ltx_pipelines import ImageCondition, LoraPathStrength, ReferenceVideo
 # Options with numbers behind the first value that may be left out: how many values each has at most.
 VALUES = {
     "--image": 3,
-    "--lora": 2,
+    "--lora": 3,
     "--video-conditioning": 2,
     "--distilled-lora": 2,
     "--stg-blocks": 1000,

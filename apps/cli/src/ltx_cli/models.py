@@ -188,7 +188,10 @@ class ModelOptions(OptionGroup):
     ] = None
     lora: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH [STRENGTH]", help="LoRA at a strength (1). Repeatable."),
+        typer.Option(
+            metavar="PATH [STRENGTH [SECOND]]",
+            help="LoRA at a strength (1), and at another one in the second of two stages. Repeatable.",
+        ),
     ] = None
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto"
     quantize: Annotated[

@@ -94,6 +94,11 @@ class ICLoraPipeline:
         if not loras:
             raise ConfigError("an in-context LoRA is needed; without one, use the distilled pipeline")
         require_distilled(models)
+        if late := [lora for lora in loras if lora.second is not None]:
+            raise ConfigError(
+                f"{Path(late[0].path).name} was given the strength {late[0].second:g} for the second stage; "
+                "in-context LoRAs work in the first one alone, give them one strength"
+            )
         self.models, self.loras = models, tuple(loras)
         self.scale = ReferenceScale.of(self.loras)
         models.check_loras(self.loras)

@@ -12,18 +12,36 @@ from ltx_loaders import Lora, LoraFusion, LoraReport, fuse_loras, parameter_shap
 
 @dataclass(frozen=True)
 class LoraPathStrength:
-    """A LoRA file, and the factor of its change to the weights; 0 leaves it out."""
+    """A LoRA file, and the factor of its change to the weights; 0 leaves it out.
+
+    Attributes:
+        second: the factor in the second stage of a pipeline that has two; None: the same.
+    """
 
     path: str | Path
     strength: float = 1.0
+    second: float | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.strength):
-            raise ConfigError(f"LoRA strength {self.strength} is not a number; 1 is what a LoRA was made for")
+        for strength in (self.strength, self.second):
+            if strength is not None and not math.isfinite(strength):
+                raise ConfigError(f"LoRA strength {strength} is not a number; 1 is what a LoRA was made for")
 
     def __str__(self) -> str:
-        """For people: the file's name, and the strength where it is not 1."""
-        return Path(self.path).name + ("" if self.strength == 1 else f" ({self.strength:g})")
+        """For people: the file's name, and the strengths where they are not 1."""
+        strengths = [self.strength] if self.second in (None, self.strength) else [self.strength, self.second]
+        shown = (
+            ""
+            if strengths == [1]
+            else f" ({', '.join(f'{each:g}' for each in strengths if each is not None)})"
+        )
+        return Path(self.path).name + shown
+
+    def of_stage(self, number: int) -> "LoraPathStrength":
+        """The file at its strength in the first stage (1) or the second (2)."""
+        return LoraPathStrength(
+            self.path, self.strength if number == 1 or self.second is None else self.second
+        )
 
 
 def require_distilled_lora(lora: LoraPathStrength | None) -> LoraPathStrength:

@@ -85,9 +85,15 @@ class ModelSource(Protocol):
     def text_encoder(self) -> AbstractContextManager[TextEncoder]: ...
 
     def transformer(
-        self, *, video: bool = True, audio: bool = True, loras: Sequence[LoraPathStrength] = ()
+        self,
+        *,
+        video: bool = True,
+        audio: bool = True,
+        loras: Sequence[LoraPathStrength] = (),
+        stage: int = 1,
     ) -> AbstractContextManager["LTXModel"]:
-        """The whole network or one stream's half of it, with the model's LoRAs and then these."""
+        """The whole network or one stream's half of it, with the model's LoRAs at their strengths in that
+        stage (1 or 2), and then these."""
 
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
         """Raise LoaderError unless these, of a stage alone, fit the transformer."""
@@ -216,12 +222,18 @@ class CheckpointModels:
         return self._use("text_encoder", self._build_text_encoder)
 
     def transformer(
-        self, *, video: bool = True, audio: bool = True, loras: Sequence[LoraPathStrength] = ()
+        self,
+        *,
+        video: bool = True,
+        audio: bool = True,
+        loras: Sequence[LoraPathStrength] = (),
+        stage: int = 1,
     ) -> AbstractContextManager["LTXModel"]:
         half = "_video" if not audio else "_audio" if not video else ""
         component = f"transformer{half}"
-        key = " + ".join([component, *(f"{lora.path} {lora.strength}" for lora in loras)])
-        return self._use(key, lambda: self._read(component, loras))
+        fused = [*(lora.of_stage(stage) for lora in self.loras), *loras]
+        key = " + ".join([component, *(f"{lora.path} {lora.strength}" for lora in fused)])
+        return self._use(key, lambda: self._read(component, fused))
 
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
         self.lora_reports += check_loras(self.checkpoint.build("transformer", self.dtype), loras)
@@ -241,12 +253,12 @@ class CheckpointModels:
     def spatial_upsampler(self) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]:
         return self._use("spatial_upsampler", self._build_upsampler)
 
-    def network(self, component: str, loras: Sequence[LoraPathStrength] = ()) -> Any:
+    def network(self, component: str, loras: Sequence[LoraPathStrength] | None = None) -> Any:
         """A network as a run has it, none of whose weights is read yet.
 
         Args:
             component: a name of `COMPONENTS`, or "text_encoder" or "spatial_upsampler".
-            loras: of a stage alone, for a transformer.
+            loras: for a transformer; None: the model's own, as the first stage has them.
         """
         if component == "text_encoder":
             return load_gemma(self.gemma, self.dtype)
@@ -257,7 +269,7 @@ class CheckpointModels:
         options = {"gemma": self.gemma_config} if component == "embeddings_processor" else {}
         network = self.checkpoint.build(component, self.dtype, **options)
         if component.startswith("transformer"):
-            fuse(network, component, [*self.loras, *loras])
+            fuse(network, component, self.loras if loras is None else loras)
             if self.quantize is not None:
                 quantize_module(network, self.quantize, self.num_blocks)
         return network
@@ -266,7 +278,7 @@ class CheckpointModels:
         gemma, processor = self._read("text_encoder"), self._read("embeddings_processor")
         return TextEncoder(Tokenizer(self.gemma), gemma, processor)
 
-    def _read(self, component: str, loras: Sequence[LoraPathStrength] = ()) -> Any:
+    def _read(self, component: str, loras: Sequence[LoraPathStrength] | None = None) -> Any:
         """A network with its weights in memory, but for those that are read while it runs."""
         network = self.network(component, loras)
         EvaluationCadence.here().apply(component, network)

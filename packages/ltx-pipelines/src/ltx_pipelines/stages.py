@@ -106,6 +106,7 @@ def denoise(
     audio: ModalitySpec | None = FROM_NOISE,
     loras: Sequence[LoraPathStrength] = (),
     loop: Loop = euler,
+    number: int = 1,
 ) -> Latents:
     """One denoising stage.
 
@@ -118,6 +119,7 @@ def denoise(
         video, audio: how the streams begin; None leaves one out altogether.
         loras: of this stage alone, after those of the models.
         loop: the sampling method.
+        number: 2 for the second of two stages, where the models' LoRAs may have other strengths.
     """
     steps = sigmas.size - 1
     on_step(StageEvent(stage, 0, steps))
@@ -139,7 +141,7 @@ def denoise(
     # The loop must not start with the whole set-up still in its command buffer.
     mx.eval([(state.latent, state.clean_latent) for state in states if state is not None])
     streams = {"video": video is not None, "audio": audio is not None}
-    with models.transformer(**streams, loras=loras) as transformer:
+    with models.transformer(**streams, loras=loras, stage=number) as transformer:
         denoiser = make_denoiser(X0Model(partial(transformer, cache=transformer.make_cache())))
         for event in loop(sigmas, states[0], states[1], denoiser):
             states = [event.video, event.audio]
@@ -208,6 +210,7 @@ def refine(
         audio=audio,
         loras=loras,
         loop=loop,
+        number=2,
     )
 
 

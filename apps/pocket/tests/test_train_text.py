@@ -32,6 +32,7 @@ from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.batches import Data, draw_sigmas, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
 from ltx_pocket.train.files import save_checkpoint, write_checkpoint
+from ltx_pocket.train.given import group_size
 from ltx_pocket.train.latents import BUCKETS, CAPTION_TOKENS, Bucket, Captions, Encoders, Pool, grow
 from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.train.transformer import Negative, is_matrix, make_loss
@@ -132,36 +133,45 @@ def test_training_computes_what_generation_does(encoders: Encoders, captions: Ca
         for own, other in zip(contexts, single, strict=True):
             np.testing.assert_allclose(own[row], other[0], atol=2e-5)
 
-    bucket = replace(BUCKET, keyframe=8)
+    bucket = replace(BUCKET, keyframes=(0, 8))
     tools, audio_tools = encoders.video_tools(bucket), encoders.audio_tools(bucket)
     image = mx.zeros(tools.target_shape._replace(frames=1).to_shape())
-    state = VideoConditionByKeyframeIndex(image, 8, 1.0).apply_to(tools.create_initial_state(), tools)
+    state = tools.create_initial_state()
+    for frame in bucket.keyframes:
+        state = VideoConditionByKeyframeIndex(image, frame, 1.0).apply_to(state, tools)
     count = state.latent.shape[1]
     video = mx.random.normal((2, count, encoders.video_channels))
     audio = mx.random.normal((2, audio_tools.num_tokens, encoders.audio_features))
     frames = np.zeros((2, count // 4), bool)
-    frames[1, 0] = frames[:, -1] = True
+    frames[1, 0] = frames[:, -2:] = True
     fixed = frames.repeat(4, axis=1)[..., None]
+    heard = np.zeros((2, audio_tools.num_tokens // group_size(audio_tools.num_tokens)), bool)
+    heard[0, 1:3] = True
+    silent = heard.repeat(group_size(audio_tools.num_tokens), axis=1)[..., None]
     sigma, sound_sigma = np.float32([0.3, 0.8]), np.float32([0.3, 0.0])
     found = network.velocities(
         Stream(video, sinusoids(sigma), contexts[0], mx.array(frames)),
-        Stream(audio, sinusoids(sound_sigma), contexts[1]),
-        network.tables(tools, audio_tools, 8),
+        sound := Stream(audio, sinusoids(sound_sigma), contexts[1], mx.array(heard)),
+        tables := network.tables(tools, audio_tools, bucket.keyframes),
     )
+    alone = network.sound_velocities(sound, tables)
 
     def twice(positions: mx.array) -> mx.array:
         return mx.concatenate([positions, positions])
 
     timesteps = mx.array(np.where(fixed, 0, sigma[:, None, None]).astype(np.float32))
-    sound_timesteps = mx.broadcast_to(mx.array(sound_sigma)[:, None, None], (*audio.shape[:2], 1))
+    sound_timesteps = mx.array(np.where(silent, 0, sound_sigma[:, None, None]).astype(np.float32))
     # Attentions in training take other tables.
     generator = LTXModel(network.transformer.config)
     generator.update(network.transformer.parameters())
-    wanted = generator(
-        Modality(video, mx.array(sigma), timesteps, twice(state.positions), contexts[0]),
-        Modality(audio, mx.array(sound_sigma), sound_timesteps, twice(audio_tools.positions()), contexts[1]),
+    heard_as = Modality(
+        audio, mx.array(sound_sigma), sound_timesteps, twice(audio_tools.positions()), contexts[1]
     )
-    for own, other in zip(found, wanted, strict=True):
+    wanted = generator(
+        Modality(video, mx.array(sigma), timesteps, twice(state.positions), contexts[0]), heard_as
+    )
+    for own, other in zip((*found, alone), (*wanted, generator(None, heard_as)[1]), strict=True):
+        assert other is not None
         np.testing.assert_allclose(own, other, atol=2e-5 * float(mx.abs(other).max()))
 
 

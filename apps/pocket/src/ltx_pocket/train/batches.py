@@ -9,17 +9,12 @@ import mlx.core as mx
 import numpy as np
 from ltx_core.schedulers import BASE_SHIFT_ANCHOR, MAX_SHIFT_ANCHOR
 
-from ltx_pocket.train.diffusion import Contexts, Tables, sinusoids
+from ltx_pocket.train.diffusion import Contexts, Tables, of_tokens, sinusoids
+from ltx_pocket.train.given import SPLICED, Given, draw_given
 from ltx_pocket.train.latents import Pool
-
-IMAGE = 0.25
-"""Part of the clips that start from a given first frame."""
 
 DROPPED = 0.1
 """Part of the clips without their caption: half of them with none, half with the official negative prompt."""
-
-FROZEN = 0.03
-"""Part of the clips whose sound is given, and of those whose pictures are."""
 
 CLIPS_OF_CAPTION = 2
 """How often a clip stands in a batch, each time with another noise level: its text is encoded once."""
@@ -43,7 +38,7 @@ class Batch(NamedTuple):
 
     Attributes:
         video, audio: clean tokens (B, T, D).
-        fixed: (B, F) bool, latent frames that are given.
+        fixed, heard: (B, F) and (B, G) bool, latent frames and groups of audio tokens that are given.
         video_sigma, audio_sigma: (B,) noise levels, 0 for a stream that is given.
         video_level, audio_level: `sinusoids` of them.
         ids, lengths: captions, those of the first B / n clips, of the next B / n and so on.
@@ -56,6 +51,7 @@ class Batch(NamedTuple):
     video: mx.array
     audio: mx.array
     fixed: mx.array
+    heard: mx.array
     video_sigma: mx.array
     audio_sigma: mx.array
     video_level: mx.array
@@ -116,19 +112,34 @@ class Data:
         pool, rng = self.pools[which], self.rng
         wanted = self.size(pool)
         times = CLIPS_OF_CAPTION if wanted % CLIPS_OF_CAPTION == 0 else 1
-        video, audio, ids, lengths = pool.draw(rng, wanted // times)
+        size = wanted
+        given = draw_given(rng, size, pool.times, len(pool.bucket.keyframes))
+        if not pool.bucket.pictures:
+            given = Given(*(np.zeros_like(part) for part in given))
+        fixed, heard = mx.array(given.frames), mx.array(given.sounds)
+        spliced = given.ranges & (rng.random(size) < SPLICED)
+        index = rng.integers(pool.scenes, size=size // times)
+        twinned, several = np.flatnonzero(pool.twins != np.arange(pool.scenes)), spliced.reshape(times, -1)
+        if len(twinned):
+            index = np.where(several.any(axis=0), rng.choice(twinned, size=len(index)), index)
+        video, audio, ids, lengths = pool.at(index, rng)
+        index = np.tile(index, times)
         video, audio = mx.concatenate([video] * times), mx.concatenate([audio] * times)
-        size = len(video)
+        if spliced.any():
+            # What is given is of the twin, what is made of the clip that the caption describes.
+            other, where = mx.array(pool.twins[index]), mx.array(spliced)[:, None]
+            video = mx.where(of_tokens(fixed & where, video.shape[1]), pool.video[other], video)
+            audio = mx.where(of_tokens(heard & where, audio.shape[1]), pool.audio[other], audio)
         level = np.rint(GRID * draw_sigmas(rng, size, pool.clip_tokens)).astype(np.int32).clip(1)
-        chance = rng.random(size)
-        video_level = mx.array(np.where(chance < FROZEN, 0, level))
-        audio_level = mx.array(np.where(chance > 1 - FROZEN, 0, level))
+        video_level = mx.array(np.where(given.video, 0, level))
+        audio_level = mx.array(np.where(given.audio, 0, level))
         # No caption is the first token alone.
         lengths = np.where(rng.random(len(lengths)) < DROPPED / 2, 1, lengths).astype(np.int32)
         return Batch(
             video=video,
             audio=audio,
-            fixed=pool.fixed(rng, size, IMAGE),
+            fixed=fixed,
+            heard=heard,
             video_sigma=video_level / GRID,
             audio_sigma=audio_level / GRID,
             video_level=levels()[video_level],

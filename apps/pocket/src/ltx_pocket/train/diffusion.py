@@ -60,7 +60,7 @@ class Stream(NamedTuple):
         tokens: (B, T, D), noisy where they are to be denoised.
         level: (B, 256), what `sinusoids` makes of each sample's sigma.
         context: (B, 128, width) text.
-        fixed: (B, G) bool, groups of tokens that are clean (of the video its latent frames), or None for none.
+        fixed: (B, G) bool, groups of tokens that are clean (of the video, latent frames), or None for none.
     """
 
     tokens: mx.array

@@ -18,7 +18,8 @@ from ltx_models.video_vae import VideoEncoder
 from tokenizers import Tokenizer
 
 from ltx_pocket.train.data import clips, sounds
-from ltx_pocket.world import Scene, caption, pack, sample_scene
+from ltx_pocket.train.given import Times, add_twins
+from ltx_pocket.world import Scene, caption, caption_with_parts, pack, sample_scene
 
 CAPTION_TOKENS = 40
 """Captions of the grammar have at most 32 tokens; longer prompts are for generation."""
@@ -102,6 +103,10 @@ BUCKETS = {
 }
 
 
+NO_PICTURES = (1, 1)
+"""Shape of what stands for the video tokens (T, D) of a sound without pictures: arrays are not empty."""
+
+
 class Encoders:
     """The encoders of both VAEs, from files in the official layout."""
 
@@ -141,7 +146,7 @@ class Encoders:
     def encode(self, scenes: Sequence[Scene], bucket: Bucket) -> tuple[mx.array, mx.array]:
         """Tokens of both streams, (B, T, D) float16; those of images follow those of their clip."""
         packed, split = pack(scenes), VideoLatentPatchifier(1).patchify
-        video = mx.zeros((len(scenes), 0, self.video_channels))
+        video = mx.zeros((len(scenes), *NO_PICTURES))
         if bucket.pictures:
             pixels = clips(packed, bucket.height, bucket.width, bucket.num_frames, bucket.frame_rate)
             images = [pixels[:, :, frame : frame + 1] for frame in bucket.keyframes]
@@ -188,7 +193,8 @@ class Pool:
         video, audio: tokens (N, T, D) float16.
         ids, lengths: captions, (N, wordings, tokens) and (N, wordings).
         clip_tokens, frame_tokens: video tokens of a clip, and of one of its latent frames.
-        image_tokens: tokens at the end of `video` that belong to the image beside the clip.
+        times: of latent frames and of groups of audio tokens.
+        twins: (N,) which scene is the same with other colours and another sound; itself for none.
     """
 
     def __init__(
@@ -208,8 +214,10 @@ class Pool:
         tools = encoders.video_tools(bucket)
         self.clip_tokens = tools.num_tokens
         self.frame_tokens = tools.target_shape.height * tools.target_shape.width
-        self.video, self.audio, self.ids, self.lengths = self._encoded(rng, bucket.scenes, deadline)
-        self.image_tokens = self.video.shape[1] - self.clip_tokens
+        self.times = Times.of(tools, encoders.audio_tools(bucket))
+        self.video, self.audio, self.ids, self.lengths, self.twins = self._encoded(
+            rng, bucket.scenes, deadline
+        )
 
     @property
     def scenes(self) -> int:
@@ -217,19 +225,27 @@ class Pool:
 
     def _encoded(
         self, rng: np.random.Generator, count: int, deadline: float
-    ) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
-        """New scenes: video, audio, ids, lengths."""
+    ) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray, np.ndarray]:
+        """New scenes: video, audio, ids, lengths, numbers of twins among them."""
         video: list[mx.array] = []
         audio: list[mx.array] = []
         texts: list[str] = []
+        twins: list[np.ndarray] = []
         for first in range(0, count, self.at_once):
             if first >= LEAST_SCENES and time.monotonic() > deadline:
                 break
-            scenes = [sample_scene(rng) for _ in range(min(self.at_once, count - first))]
+            drawn = [sample_scene(rng) for _ in range(min(self.at_once, count - first))]
+            scenes, numbers = add_twins(drawn, rng)
             tokens = self.encoders.encode(scenes, self.bucket)
             # The captions are written while the device encodes.
             mx.async_eval(tokens)
-            texts += [caption(scene, rng) for scene in scenes for _ in range(self.wordings)]
+            # Captions of twins say all in which they differ.
+            texts += [
+                caption(scene, rng) if own == number else caption_with_parts(scene, rng, complete=True)[0]
+                for number, (scene, own) in enumerate(zip(scenes, numbers, strict=True))
+                for _ in range(self.wordings)
+            ]
+            twins.append(first + numbers)
             if video:
                 mx.eval(video[-1], audio[-1])
             video.append(tokens[0])
@@ -237,11 +253,13 @@ class Pool:
         ids, lengths = self.captions.encode(texts)
         joined = mx.concatenate(video), mx.concatenate(audio)
         mx.eval(joined)
-        return *joined, ids.reshape(-1, self.wordings, ids.shape[1]), lengths.reshape(-1, self.wordings)
+        ids, lengths = ids.reshape(-1, self.wordings, ids.shape[1]), lengths.reshape(-1, self.wordings)
+        return *joined, ids, lengths, np.concatenate(twins)
 
     def grow(self, rng: np.random.Generator) -> int:
         """Encode some more scenes, as many as in one go. Returns how many."""
-        video, audio, ids, lengths = self._encoded(rng, self.at_once, math.inf)
+        video, audio, ids, lengths, twins = self._encoded(rng, self.at_once, math.inf)
+        self.twins = np.concatenate([self.twins, self.scenes + twins])
         self.video, self.audio = mx.concatenate([self.video, video]), mx.concatenate([self.audio, audio])
         mx.eval(self.video, self.audio)
         self.ids, self.lengths = np.concatenate([self.ids, ids]), np.concatenate([self.lengths, lengths])
@@ -249,23 +267,16 @@ class Pool:
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
         """`size` scenes at random: video, audio, ids, lengths."""
-        index = rng.integers(self.scenes, size=size)
+        return self.at(rng.integers(self.scenes, size=size), rng)
+
+    def at(
+        self, index: np.ndarray, rng: np.random.Generator
+    ) -> tuple[mx.array, mx.array, np.ndarray, np.ndarray]:
+        """These scenes, each with one of its captions: video, audio, ids, lengths."""
+        size = len(index)
         wording = rng.integers(self.ids.shape[1], size=size)
         where = mx.array(index)
         return self.video[where], self.audio[where], self.ids[index, wording], self.lengths[index, wording]
-
-    def fixed(self, rng: np.random.Generator, size: int, image: float) -> mx.array:
-        """(B, F) bool: latent frames that are given, not made; the image beside a clip is the last one.
-
-        Args:
-            image: probability that a clip starts from its own first frame. The image beside a clip is always
-                given, and then every other clip starts from one, too.
-        """
-        fixed = np.zeros((size, self.video.shape[1] // self.frame_tokens), bool)
-        fixed[:, 0] = rng.random(size) < (0.5 if self.image_tokens else image)
-        if self.image_tokens:
-            fixed[:, -1] = True
-        return mx.array(fixed)
 
 
 def fill(

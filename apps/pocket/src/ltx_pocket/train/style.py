@@ -21,10 +21,11 @@ import numpy as np
 from ltx_core.schedulers import DISTILLED_SIGMA_VALUES, LTX2Scheduler
 
 from ltx_pocket.train.adapters import Adapters
-from ltx_pocket.train.batches import GRID, IMAGE, levels
+from ltx_pocket.train.batches import GRID, levels
 from ltx_pocket.train.common import run
 from ltx_pocket.train.diffusion import Diffusion, Stream, Tables
 from ltx_pocket.train.distill import make_loss
+from ltx_pocket.train.given import IMAGE
 from ltx_pocket.train.latents import Bucket
 from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of_pictures, plain_tables
 from ltx_pocket.train.pairs import Pairs, fill_pairs

@@ -17,7 +17,7 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
@@ -30,7 +30,7 @@ from ltx_pocket.configs_text import MAX_LENGTH, gemma_config, transformer_sectio
 from ltx_pocket.train.batches import Batch, Data, flattened
 from ltx_pocket.train.common import Clock, Log, Pace, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens
-from ltx_pocket.train.latents import BUCKETS, Bucket, Captions, Encoders, Pool, fill, grow
+from ltx_pocket.train.latents import BUCKETS, NO_PICTURES, Bucket, Captions, Encoders, Pool, fill, grow
 from ltx_pocket.train.preview import draw_samples
 from ltx_pocket.train.sampling import denoise, stepper
 from ltx_pocket.train.team import Team
@@ -50,19 +50,46 @@ def is_matrix(name: str, weight: mx.array) -> bool:
     return "blocks." in name and name.endswith(".weight") and weight.ndim == 2 and min(weight.shape) > 8
 
 
-def flow_loss(
-    velocity: mx.array, clean: mx.array, noise: mx.array, counts: mx.array, given: mx.array
-) -> mx.array:
+def flow_loss(velocity: mx.array, target: mx.array, counts: mx.array, given: mx.array) -> mx.array:
     """Mean squared error of the velocity over tokens that count, and over clips whose stream is not given.
 
     Args:
+        velocity, target: (B, T, D).
         counts: (B, T, 1), 1 for tokens to be made.
         given: (B,) bool.
     """
-    error = mx.square(velocity.astype(mx.float32) - (noise - clean)).mean(axis=-1, keepdims=True)
+    error = mx.square(velocity.astype(mx.float32) - target).mean(axis=-1, keepdims=True)
     clip = (error * counts).sum(axis=(1, 2)) / mx.maximum(counts.sum(axis=(1, 2)), 1)
     kept = 1 - given.astype(mx.float32)
     return (clip * kept).sum() / mx.maximum(kept.sum(), 1)
+
+
+class Noisy(NamedTuple):
+    """A stream of a batch on its way to noise.
+
+    Attributes:
+        tokens: (B, T, D), clean where they are given.
+        target: the velocity.
+        counts, given: as `flow_loss` takes them.
+    """
+
+    tokens: mx.array
+    target: mx.array
+    counts: mx.array
+    given: mx.array
+
+    def loss(self, velocity: mx.array) -> mx.array:
+        """`flow_loss` of what the network says."""
+        return flow_loss(velocity, self.target, self.counts, self.given)
+
+
+def noisy(clean: mx.array, fixed: mx.array, sigma: mx.array, key: mx.array) -> Noisy:
+    """Clean tokens (B, T, D) at noise levels (B,), but for those in groups (B, G) that are given."""
+    clean = clean.astype(mx.float32)
+    target = mx.random.normal(clean.shape, key=key) - clean
+    given = of_tokens(fixed, clean.shape[1])
+    tokens = mx.where(given, clean, clean + sigma[:, None, None] * target)
+    return Noisy(tokens, target, 1 - given.astype(mx.float32), sigma == 0)
 
 
 def make_loss(network: Diffusion) -> Loss:
@@ -73,27 +100,22 @@ def make_loss(network: Diffusion) -> Loss:
         batch = Batch._make([*arrays[:fields], Tables._make(arrays[fields:])])
         times = len(batch.video) // len(batch.ids)
         contexts = [mx.concatenate([x] * times) for x in network.contexts(batch.ids, batch.lengths)]
+        alone = batch.video.shape[1:] == NO_PICTURES
         negative = batch.negative_video, batch.negative_audio
         video_context, audio_context = (
             mx.where(batch.unprompted[:, None, None], other.astype(own.dtype), own)
             for own, other in zip(contexts, negative, strict=True)
         )
-        video, audio = batch.video.astype(mx.float32), batch.audio.astype(mx.float32)
         first, second = mx.random.split(batch.key)
-        noise, hiss = mx.random.normal(video.shape, key=first), mx.random.normal(audio.shape, key=second)
-        sigma, sound_sigma = batch.video_sigma[:, None, None], batch.audio_sigma[:, None, None]
-        given = of_tokens(batch.fixed, video.shape[1])
-        noisy = mx.where(given, video, video + sigma * (noise - video))
-        velocities = network.velocities(
-            Stream(noisy, batch.video_level, video_context, batch.fixed),
-            Stream(audio + sound_sigma * (hiss - audio), batch.audio_level, audio_context),
-            batch.tables,
-        )
-        made = 1 - given.astype(mx.float32)
-        video_loss = flow_loss(velocities[0], video, noise, made, batch.video_sigma == 0)
-        audio_loss = flow_loss(
-            velocities[1], audio, hiss, mx.ones((*audio.shape[:2], 1)), batch.audio_sigma == 0
-        )
+        audio = noisy(batch.audio, batch.heard, batch.audio_sigma, second)
+        sound = Stream(audio.tokens, batch.audio_level, audio_context, batch.heard)
+        if alone:
+            audio_loss = audio.loss(network.sound_velocities(sound, batch.tables))
+            return AUDIO_WEIGHT * audio_loss, {"alone": audio_loss}
+        video = noisy(batch.video, batch.fixed, batch.video_sigma, first)
+        picture = Stream(video.tokens, batch.video_level, video_context, batch.fixed)
+        velocities = network.velocities(picture, sound, batch.tables)
+        video_loss, audio_loss = video.loss(velocities[0]), audio.loss(velocities[1])
         return video_loss + AUDIO_WEIGHT * audio_loss, {"video": video_loss, "audio": audio_loss}
 
     return loss
@@ -179,7 +201,7 @@ def main() -> None:
         pools.append(pool)
         tables.append(
             network.tables(
-                encoders.video_tools(pool.bucket), encoders.audio_tools(pool.bucket), pool.bucket.keyframe
+                encoders.video_tools(pool.bucket), encoders.audio_tools(pool.bucket), pool.bucket.keyframes
             )
         )
         log.event(encoded=pool.bucket.name, scenes=pool.scenes)

@@ -9,13 +9,12 @@ import mlx.core as mx
 import numpy as np
 
 from ltx_pocket.train.diffusion import Contexts, Diffusion, Tables, sinusoids
+from ltx_pocket.train.given import draw_given
 from ltx_pocket.train.latents import Bucket, Pool
 from ltx_pocket.train.sampling import State, Step, denoise, noised
 
 SUBSTEPS = {0.909375: 3, 0.725: 5, 0.421875: 6, 0.0: 8}
 """Steps of the teacher on its way to a sigma of the schedule; 1 to the others, which are close together."""
-
-IMAGE = 0.25
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Source:
         """Where ways begin: the first stage starts from noise, the second from noised clips."""
         video, audio, ids, lengths = self.pool.draw(rng, size)
         contexts = network.contexts(mx.array(ids), mx.array(lengths))
-        fixed = self.pool.fixed(rng, size, IMAGE)
+        fixed = mx.array(draw_given(rng, size, self.pool.times).frames)
         key = mx.random.key(int(rng.integers(2**62)))
         return noised(video, audio, fixed, self.course.sigmas[0], key), contexts
 

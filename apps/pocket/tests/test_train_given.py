@@ -12,20 +12,24 @@ from ltx_core.conditioning import TemporalRegionMask
 from ltx_core.patchifiers import AudioPatchifier, VideoLatentPatchifier
 from ltx_core.tools import AudioLatentTools, VideoLatentTools
 from ltx_core.types import AudioLatentShape, VideoLatentShape, VideoPixelShape
+from ltx_loaders.weights import conv_axes
 from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioVAEConfig
+from ltx_models.upsampler import LatentUpsampler, LatentUpsamplerConfig
 from ltx_models.video_vae import VideoDecoder, VideoEncoder, VideoVAEConfig
 from ltx_pocket import configs
 from ltx_pocket.configs_text import gemma_config, transformer_section
 from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
-from ltx_pocket.train import batches, transformer
+from ltx_pocket.train import batches, transformer, walks
 from ltx_pocket.train import given as parts
 from ltx_pocket.train.batches import Data, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream
-from ltx_pocket.train.files import save_checkpoint
+from ltx_pocket.train.files import save_checkpoint, write_checkpoint
 from ltx_pocket.train.given import Times, add_twins, draw_given, group_size, outside
 from ltx_pocket.train.latents import NO_PICTURES, Bucket, Captions, Encoders, Pool
+from ltx_pocket.train.rough import RoughEncoders
 from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.train.transformer import make_loss, noisy
+from ltx_pocket.train.walks import Course, Source
 from ltx_pocket.world import sample_scene
 from mlx.utils import tree_flatten
 
@@ -232,3 +236,41 @@ def test_sound_alone_trains_the_audio_half(
         "transformer.transformer_blocks.0.attn1.to_q.weight",
         "transformer.transformer_blocks.0.video_to_audio_attn.to_q.weight",
     }
+
+
+def test_second_stages_start_from_upscaled_clips(
+    folder: Path, captions: Captions, network: Diffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = configs.upscaler("space", "tiny")
+    upscaler = LatentUpsampler(LatentUpsamplerConfig.from_config(section))
+    axes = conv_axes(upscaler)
+    tensors = {
+        name: value.transpose(np.argsort(axes[name]).tolist()) if name in axes else value
+        for name, value in tree_flatten(upscaler.parameters())
+    }
+    write_checkpoint(folder / "upscaler.safetensors", tensors, section)
+    rough = RoughEncoders(
+        *(folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae", "upscaler"))
+    )
+    bucket = Bucket(64, 128, 9, 1.0, 4)
+    pool = Pool(bucket, rough, captions, np.random.default_rng(0), wordings=1)
+    count = pool.clip_tokens
+    assert pool.video.shape[1] == 2 * count
+    tables = network.tables(rough.video_tools(bucket), rough.audio_tools(bucket))
+    monkeypatch.setattr(walks, "ROUGH", 1.0)
+
+    def begin(sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        source = Source(Course(bucket, (sigma, 0.0), 1.0, 4), pool, tables, [])
+        assert source.tokens == count + pool.audio.shape[1]
+        rng = np.random.default_rng(3)
+        clips = np.array(pool.video)[np.random.default_rng(3).integers(pool.scenes, size=16)]
+        state, _ = source.begin(16, rng, network)
+        return np.array(state.video), np.repeat(np.array(state.fixed), count // 2, axis=1), clips
+
+    # Hardly any noise, so that it can be seen what was noised.
+    video, fixed, clips = begin(1e-4)
+    assert 0 < fixed.mean() < 1
+    np.testing.assert_array_equal(video[fixed], clips[:, :count][fixed].astype(np.float32))
+    np.testing.assert_allclose(video[~fixed], clips[:, count:][~fixed], atol=2e-3, rtol=1e-3)
+    assert np.abs(clips[:, :count] - clips[:, count:]).mean() > 0.05
+    assert begin(1.0)[0].std() > 0.5

@@ -284,6 +284,14 @@ def test_from_training_to_a_clip(files: Path, tmp_path: Path) -> None:
         *("--audio-vae", str(files / "audio_vae.safetensors")),
         *("--tokenizer", str(files / "gemma")),
     ]
+    upscaler = LatentUpsampler(LatentUpsamplerConfig.from_config(configs.upscaler("space", "tiny")))
+    # No component of a checkpoint: a file of its own, with convolutions in the official layout.
+    axes = conv_axes(upscaler)
+    tensors = {
+        name: value.transpose(np.argsort(axes[name]).tolist()) if name in axes else value
+        for name, value in tree_flatten(upscaler.parameters())
+    }
+    write_checkpoint(tmp_path / "upscaler.safetensors", tensors, configs.upscaler("space", "tiny"))
     train = ["--minutes", "0.1", "--tokens", "64", "--encode-seconds", "1", *given]
     stage("transformer", tmp_path, "--out", "first", "--to", "0.5", *train)
     stage("transformer", tmp_path, "--out", "second", "--resume", "first", *train)
@@ -302,16 +310,9 @@ def test_from_training_to_a_clip(files: Path, tmp_path: Path) -> None:
             "4",
         ),
         *("--minutes", "0.2", "--tokens", "64", "--encode-seconds", "1", "--walk-seconds", "1", *given),
+        *("--spatial-upscaler", "upscaler.safetensors"),
     )
 
-    upscaler = LatentUpsampler(LatentUpsamplerConfig.from_config(configs.upscaler("space", "tiny")))
-    # No component of a checkpoint: a file of its own, with convolutions in the official layout.
-    axes = conv_axes(upscaler)
-    tensors = {
-        name: value.transpose(np.argsort(axes[name]).tolist()) if name in axes else value
-        for name, value in tree_flatten(upscaler.parameters())
-    }
-    write_checkpoint(tmp_path / "upscaler.safetensors", tensors, configs.upscaler("space", "tiny"))
     parts = Parts(
         diffusion=tmp_path / "second" / "diffusion.safetensors",
         video_vae=files / "video_vae.safetensors",

@@ -26,6 +26,7 @@ from ltx_pocket.train.common import Clock, Log, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import Bucket, Captions, Encoders, fill
 from ltx_pocket.train.preview import draw_samples
+from ltx_pocket.train.rough import RoughEncoders
 from ltx_pocket.train.sampling import Step, denoise, stepper
 from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.walks import Course, Source
@@ -44,7 +45,7 @@ def _courses(size: str) -> tuple[Course, ...]:
         return Course(Bucket(height, width, frames, share, min(number, 2048)), sigmas, share, number)
 
     if size == "tiny":
-        return course(64, 64, 9, first, 0.6, 4), course(64, 96, 9, second, 0.4, 4)
+        return course(64, 64, 9, first, 0.6, 4), course(64, 128, 9, second, 0.4, 4)
     return (
         course(128, 128, 33, first, 0.42, 16384),
         course(256, 256, 33, second, 0.26, 5120),
@@ -100,6 +101,9 @@ def main() -> None:
     parser.add_argument("--video-vae", type=Path, required=True)
     parser.add_argument("--audio-vae", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
+    parser.add_argument(
+        "--spatial-upscaler", type=Path, help="the second stage starts from what it makes, half of the times"
+    )
     parser.add_argument("--guidance", type=float, default=2.0, help="of the teacher")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)
@@ -124,7 +128,12 @@ def main() -> None:
     courses = _courses(args.size)
     # Sizes occur with more than one schedule; their scenes are encoded once.
     buckets = list({course.bucket.shape: course.bucket for course in courses}.values())
-    pools = {pool.bucket.shape: pool for pool in fill(buckets, encoders, captions, rng, args.encode_seconds)}
+    encoders_of = dict.fromkeys((bucket.shape for bucket in buckets), encoders)
+    if args.spatial_upscaler:
+        rough = RoughEncoders(args.video_vae, args.audio_vae, args.spatial_upscaler)
+        encoders_of |= {course.bucket.shape: rough for course in courses if course.sigmas[0] < 1}
+    own = [encoders_of[bucket.shape] for bucket in buckets]
+    pools = {pool.bucket.shape: pool for pool in fill(buckets, own, captions, rng, args.encode_seconds)}
     sources = []
     for course in courses:
         tables = network.tables(encoders.video_tools(course.bucket), encoders.audio_tools(course.bucket))

@@ -281,17 +281,19 @@ class Pool:
 
 def fill(
     buckets: Sequence[Bucket],
-    encoders: Encoders,
+    encoders: Encoders | Sequence[Encoders],
     captions: Captions,
     rng: np.random.Generator,
     seconds: float,
 ) -> Iterator[Pool]:
-    """The pools of all buckets, one after the other, each with its part of the time."""
+    """The pools of all buckets, one after the other, each with its part of the time and maybe encoders of
+    its own."""
+    each = [encoders] * len(buckets) if isinstance(encoders, Encoders) else encoders
     pixels = [bucket.scenes * bucket.num_frames * bucket.height * bucket.width for bucket in buckets]
     start = time.monotonic()
-    for number, bucket in enumerate(buckets, start=1):
+    for number, (bucket, own) in enumerate(zip(buckets, each, strict=True), start=1):
         deadline = start + seconds * sum(pixels[:number]) / sum(pixels)
-        yield Pool(bucket, encoders, captions, rng, deadline=deadline)
+        yield Pool(bucket, own, captions, rng, deadline=deadline)
 
 
 def grow(pools: Sequence[Pool], rng: np.random.Generator, seconds: float) -> int:

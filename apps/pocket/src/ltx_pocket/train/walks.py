@@ -8,13 +8,16 @@ from typing import NamedTuple
 import mlx.core as mx
 import numpy as np
 
-from ltx_pocket.train.diffusion import Contexts, Diffusion, Tables, sinusoids
+from ltx_pocket.train.diffusion import Contexts, Diffusion, Tables, of_tokens, sinusoids
 from ltx_pocket.train.given import draw_given
 from ltx_pocket.train.latents import Bucket, Pool
 from ltx_pocket.train.sampling import State, Step, denoise, noised
 
 SUBSTEPS = {0.909375: 3, 0.725: 5, 0.421875: 6, 0.0: 8}
 """Steps of the teacher on its way to a sigma of the schedule; 1 to the others, which are close together."""
+
+ROUGH = 0.5
+"""Part of the second stage's ways that begin with upscaled clips."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,18 @@ class Source:
     @property
     def tokens(self) -> int:
         """Of a clip, both streams."""
-        return self.pool.video.shape[1] + self.pool.audio.shape[1]
+        return self.pool.clip_tokens + self.pool.audio.shape[1]
 
     def begin(self, size: int, rng: np.random.Generator, network: Diffusion) -> tuple[State, Contexts]:
-        """Where ways begin: the first stage starts from noise, the second from noised clips."""
-        video, audio, ids, lengths = self.pool.draw(rng, size)
+        """Where ways begin: the first stage starts from noise, the second from noised clips, half of them
+        upscaled, if the pool has such. What is given is of the clips as they are."""
+        own, audio, ids, lengths = self.pool.draw(rng, size)
+        video, rough = mx.split(own, [self.pool.clip_tokens], axis=1)
         contexts = network.contexts(mx.array(ids), mx.array(lengths))
         fixed = mx.array(draw_given(rng, size, self.pool.times).frames)
+        if rough.shape[1] and self.course.sigmas[0] < 1:
+            upscaled = mx.array(rng.random(size) < ROUGH)[:, None, None]
+            video = mx.where(upscaled & ~of_tokens(fixed, video.shape[1]), rough, video)
         key = mx.random.key(int(rng.integers(2**62)))
         return noised(video, audio, fixed, self.course.sigmas[0], key), contexts
 

@@ -23,25 +23,44 @@ from ltx_pocket.train.weights import fingerprint, save_diffusion
 from mlx.utils import tree_flatten
 
 
-def write_untrained(folder: Path, size: str = "tiny") -> Path:
-    """Write the model to `folder / "model"`, its parts beside it, and return that folder."""
+def write_autoencoders(folder: Path, size: str = "tiny") -> tuple[VideoVAEConfig, AudioVAEConfig]:
+    """Write `video_vae.safetensors`, `audio_vae.safetensors` and `vocoder.safetensors`."""
     mx.random.seed(0)
     sections = {
-        "vae": configs.video_vae(size),
-        "audio_vae": configs.audio_vae(size),
-        "vocoder": configs.vocoder(size),
+        "video_vae": ("vae", configs.video_vae(size)),
+        "audio_vae": ("audio_vae", configs.audio_vae(size)),
+        "vocoder": ("vocoder", configs.vocoder(size)),
     }
-    video, audio = (
-        VideoVAEConfig.from_config(sections["vae"]),
-        AudioVAEConfig.from_config(sections["audio_vae"]),
-    )
+    video = VideoVAEConfig.from_config(sections["video_vae"][1])
+    audio = AudioVAEConfig.from_config(sections["audio_vae"][1])
     networks: dict[str, dict[str, nn.Module]] = {
-        "vae": {"video_encoder": VideoEncoder(video), "video_decoder": VideoDecoder(video)},
+        "video_vae": {"video_encoder": VideoEncoder(video), "video_decoder": VideoDecoder(video)},
         "audio_vae": {"audio_encoder": AudioEncoder(audio), "audio_decoder": AudioDecoder(audio)},
-        "vocoder": {"vocoder": build_vocoder(VocoderConfig.from_config(sections["vocoder"]))},
+        "vocoder": {"vocoder": build_vocoder(VocoderConfig.from_config(sections["vocoder"][1]))},
     }
     for name, parts in networks.items():
-        save_checkpoint(folder / f"{name}.safetensors", parts, {name: sections[name]})
+        section, values = sections[name]
+        save_checkpoint(folder / f"{name}.safetensors", parts, {section: values})
+    return video, audio
+
+
+def untrained_parts(folder: Path) -> Parts:
+    """What `write_untrained` packs."""
+    return Parts(
+        diffusion=folder / "diffusion.safetensors",
+        video_vae=folder / "video_vae.safetensors",
+        audio_vae=folder / "audio_vae.safetensors",
+        vocoder=folder / "vocoder.safetensors",
+        tokenizer=folder / "tokenizer",
+        lora=folder / "lora.safetensors",
+        spatial_upscaler=folder / "space.safetensors",
+        temporal_upscaler=folder / "time.safetensors",
+    )
+
+
+def write_untrained(folder: Path, size: str = "tiny") -> Path:
+    """Write the model to `folder / "model"`, its parts beside it, and return that folder."""
+    video, audio = write_autoencoders(folder, size)
     tokenizer = build_tokenizer(captions=500)
     write_tokenizer(folder / "tokenizer", tokenizer)
 
@@ -59,17 +78,7 @@ def write_untrained(folder: Path, size: str = "tiny") -> Path:
     mx.save_safetensors(str(folder / "lora.safetensors"), adapters.official(), {"format": "pt"})
     for axis in ("space", "time"):
         _write_upscaler(folder / f"{axis}.safetensors", configs.upscaler(axis, size))
-    parts = Parts(
-        diffusion=folder / "diffusion.safetensors",
-        video_vae=folder / "vae.safetensors",
-        audio_vae=folder / "audio_vae.safetensors",
-        vocoder=folder / "vocoder.safetensors",
-        tokenizer=folder / "tokenizer",
-        lora=folder / "lora.safetensors",
-        spatial_upscaler=folder / "space.safetensors",
-        temporal_upscaler=folder / "time.safetensors",
-    )
-    pack(parts, folder / "model")
+    pack(untrained_parts(folder), folder / "model")
     return folder / "model"
 
 

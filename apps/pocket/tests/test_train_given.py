@@ -13,17 +13,14 @@ from ltx_core.patchifiers import AudioPatchifier, VideoLatentPatchifier
 from ltx_core.tools import AudioLatentTools, VideoLatentTools
 from ltx_core.types import AudioLatentShape, VideoLatentShape, VideoPixelShape
 from ltx_loaders.weights import conv_axes
-from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioVAEConfig
 from ltx_models.upsampler import LatentUpsampler, LatentUpsamplerConfig
-from ltx_models.video_vae import VideoDecoder, VideoEncoder, VideoVAEConfig
 from ltx_pocket import configs
 from ltx_pocket.configs_text import gemma_config, transformer_section
-from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train import batches, transformer, walks
 from ltx_pocket.train import given as parts
 from ltx_pocket.train.batches import Data, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream
-from ltx_pocket.train.files import save_checkpoint, write_checkpoint
+from ltx_pocket.train.files import write_checkpoint
 from ltx_pocket.train.given import Times, add_twins, draw_given, group_size, outside
 from ltx_pocket.train.latents import NO_PICTURES, Bucket, Captions, Encoders, Pool
 from ltx_pocket.train.rough import RoughEncoders
@@ -34,31 +31,6 @@ from ltx_pocket.world import sample_scene
 from mlx.utils import tree_flatten
 
 BUCKET = Bucket(64, 64, 17, 1.0, 8)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained autoencoders and a tokenizer."""
-    where = tmp_path_factory.mktemp("given")
-    mx.random.seed(0)
-    video, audio = configs.video_vae("tiny"), configs.audio_vae("tiny")
-    video_config, audio_config = VideoVAEConfig.from_config(video), AudioVAEConfig.from_config(audio)
-    pictures = {"video_encoder": VideoEncoder(video_config), "video_decoder": VideoDecoder(video_config)}
-    sounds = {"audio_encoder": AudioEncoder(audio_config), "audio_decoder": AudioDecoder(audio_config)}
-    save_checkpoint(where / "video_vae.safetensors", pictures, {"vae": video})
-    save_checkpoint(where / "audio_vae.safetensors", sounds, {"audio_vae": audio})
-    write_tokenizer(where / "gemma", build_tokenizer(captions=300))
-    return where
-
-
-@pytest.fixture(scope="module")
-def encoders(folder: Path) -> Encoders:
-    return Encoders(folder / "video_vae.safetensors", folder / "audio_vae.safetensors")
-
-
-@pytest.fixture(scope="module")
-def captions(folder: Path) -> Captions:
-    return Captions(folder / "gemma")
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +211,7 @@ def test_sound_alone_trains_the_audio_half(
 
 
 def test_second_stages_start_from_upscaled_clips(
-    folder: Path, captions: Captions, network: Diffusion, monkeypatch: pytest.MonkeyPatch
+    files: Path, captions: Captions, network: Diffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     section = configs.upscaler("space", "tiny")
     upscaler = LatentUpsampler(LatentUpsamplerConfig.from_config(section))
@@ -248,10 +220,8 @@ def test_second_stages_start_from_upscaled_clips(
         name: value.transpose(np.argsort(axes[name]).tolist()) if name in axes else value
         for name, value in tree_flatten(upscaler.parameters())
     }
-    write_checkpoint(folder / "upscaler.safetensors", tensors, section)
-    rough = RoughEncoders(
-        *(folder / f"{name}.safetensors" for name in ("video_vae", "audio_vae", "upscaler"))
-    )
+    write_checkpoint(files / "upscaler.safetensors", tensors, section)
+    rough = RoughEncoders(*(files / f"{name}.safetensors" for name in ("video_vae", "audio_vae", "upscaler")))
     bucket = Bucket(64, 128, 9, 1.0, 4)
     pool = Pool(bucket, rough, captions, np.random.default_rng(0), wordings=1)
     count = pool.clip_tokens

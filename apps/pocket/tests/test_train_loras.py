@@ -25,7 +25,7 @@ from ltx_pocket.evaluate.run import measure
 from ltx_pocket.evaluate.settings import Part, Settings
 from ltx_pocket.evaluate.tracks import track_distance
 from ltx_pocket.model import create_distilled_pipeline, create_ic_lora_pipeline, open_models, style_lora
-from ltx_pocket.pack import Parts, pack
+from ltx_pocket.pack import pack
 from ltx_pocket.train.adapters import Adapters
 from ltx_pocket.train.diffusion import Stream, of_tokens, sinusoids
 from ltx_pocket.train.distill import make_loss
@@ -42,7 +42,7 @@ from ltx_pocket.world import pack as pack_scenes
 from ltx_pocket.world.captions import PARTS, caption_with_parts
 from ltx_pocket.world.detectors import is_neon, look
 
-from tests.untrained_pocket import write_untrained
+from tests.untrained_pocket import untrained_parts, write_untrained
 
 BALL = Thing("circle", "red", "medium", "right", 0.25, 0.4, 0.4)
 SCENE = Scene((BALL,), "sea", "low")
@@ -55,7 +55,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoders(model: Path) -> Encoders:
-    return Encoders(model.parent / "vae.safetensors", model.parent / "audio_vae.safetensors")
+    return Encoders(model.parent / "video_vae.safetensors", model.parent / "audio_vae.safetensors")
 
 
 def test_neon_things_are_told_from_solid_ones() -> None:
@@ -165,7 +165,7 @@ def options(model: Path, out: Path) -> list[str]:
         "out": out,
         "base": parts / "diffusion.safetensors",
         "distilled": parts / "lora.safetensors",
-        "video-vae": parts / "vae.safetensors",
+        "video-vae": parts / "video_vae.safetensors",
         "audio-vae": parts / "audio_vae.safetensors",
         "tokenizer": parts / "tokenizer",
         "size": "tiny",
@@ -226,18 +226,7 @@ def test_from_training_to_clips(model: Path, tmp_path: Path) -> None:
 
     with pytest.raises(LoaderError, match="ic_lora"):
         create_ic_lora_pipeline(model)
-    parts = model.parent
-    packed = Parts(
-        diffusion=parts / "diffusion.safetensors",
-        video_vae=parts / "vae.safetensors",
-        audio_vae=parts / "audio_vae.safetensors",
-        vocoder=parts / "vocoder.safetensors",
-        tokenizer=parts / "tokenizer",
-        lora=parts / "lora.safetensors",
-        spatial_upscaler=parts / "space.safetensors",
-        style=style,
-        ic_lora=ic_lora,
-    )
+    packed = replace(untrained_parts(model.parent), temporal_upscaler=None, style=style, ic_lora=ic_lora)
     folder = tmp_path / "model"
     assert {"style.safetensors", "ic_lora.safetensors"} < set(pack(packed, folder))
     config = DistilledConfig(prompt="a red ball", height=64, width=64, num_frames=9, frame_rate=16)

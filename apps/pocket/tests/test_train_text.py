@@ -18,11 +18,8 @@ from ltx_core.conditioning import VideoConditionByKeyframeIndex
 from ltx_core.types import Modality
 from ltx_loaders import Checkpoint, LoaderError, Lora, fuse_loras, load_gemma
 from ltx_loaders.weights import conv_axes
-from ltx_models.audio_vae import AudioDecoder, AudioEncoder, AudioVAEConfig
 from ltx_models.transformer import LTXModel
 from ltx_models.upsampler import LatentUpsampler, LatentUpsamplerConfig
-from ltx_models.video_vae import VideoDecoder, VideoEncoder, VideoVAEConfig
-from ltx_models.vocoder import VocoderConfig, build_vocoder
 from ltx_pipelines.distilled import DistilledConfig, create_distilled_pipeline
 from ltx_pipelines.tokenizer import Tokenizer as PipelineTokenizer
 from ltx_pocket import configs
@@ -31,7 +28,7 @@ from ltx_pocket.pack import Parts, pack, write_distilled
 from ltx_pocket.tokenizer import build_tokenizer, write_tokenizer
 from ltx_pocket.train.batches import Data, draw_sigmas, flattened
 from ltx_pocket.train.diffusion import Diffusion, Stream, sinusoids
-from ltx_pocket.train.files import save_checkpoint, write_checkpoint
+from ltx_pocket.train.files import write_checkpoint
 from ltx_pocket.train.given import group_size
 from ltx_pocket.train.latents import BUCKETS, CAPTION_TOKENS, Bucket, Captions, Encoders, Pool, grow
 from ltx_pocket.train.trainer import Trainer
@@ -41,36 +38,6 @@ from ltx_pocket.world import caption, known_words, sample_scene
 from mlx.utils import tree_flatten
 
 BUCKET = Bucket(64, 64, 9, 1.0, 4)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with untrained autoencoders and a tokenizer."""
-    folder = tmp_path_factory.mktemp("parts")
-    mx.random.seed(0)
-    section = configs.video_vae("tiny")
-    video = VideoVAEConfig.from_config(section)
-    networks = {"video_encoder": VideoEncoder(video), "video_decoder": VideoDecoder(video)}
-    save_checkpoint(folder / "video_vae.safetensors", networks, {"vae": section})
-    section = configs.audio_vae("tiny")
-    audio = AudioVAEConfig.from_config(section)
-    networks = {"audio_encoder": AudioEncoder(audio), "audio_decoder": AudioDecoder(audio)}
-    save_checkpoint(folder / "audio_vae.safetensors", networks, {"audio_vae": section})
-    section = configs.vocoder("tiny")
-    vocoder = build_vocoder(VocoderConfig.from_config(section))
-    save_checkpoint(folder / "vocoder.safetensors", {"vocoder": vocoder}, {"vocoder": section})
-    write_tokenizer(folder / "gemma", build_tokenizer(captions=500))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def encoders(files: Path) -> Encoders:
-    return Encoders(files / "video_vae.safetensors", files / "audio_vae.safetensors")
-
-
-@pytest.fixture(scope="module")
-def captions(files: Path) -> Captions:
-    return Captions(files / "gemma")
 
 
 def build(encoders: Encoders, captions: Captions) -> tuple[Diffusion, dict[str, object]]:

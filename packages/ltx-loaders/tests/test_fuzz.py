@@ -171,34 +171,39 @@ def test_damaged_bytes(whole: bytes, tmp_path: Path, seed: int) -> None:
     survives(lambda: use(path), len(data))
 
 
+def parted(whole: bytes) -> tuple[Any, bytes]:
+    """Header and data of a file."""
+    length = struct.unpack("<Q", whole[:8])[0]
+    return json.loads(whole[8 : 8 + length]), whole[8 + length :]
+
+
+def check_file(path: Path, header: Any, data: bytes) -> None:
+    """A file of this header and these data is used or refused."""
+    raw = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
+    survives(lambda: use(path), path.stat().st_size)
+
+
 @fuzzed
 @given(seed=SEEDS)
 def test_damaged_headers(whole: bytes, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
-    length = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + length])
+    header, data = parted(whole)
     for _ in range(rng.choice([1, 1, 3])):
         header = mutate(header, rng)
-    raw = json.dumps(header).encode()
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(struct.pack("<Q", len(raw)) + raw + whole[8 + length :])
-    survives(lambda: use(path), path.stat().st_size)
+    check_file(tmp_path / "x.safetensors", header, data)
 
 
 @fuzzed
 @given(seed=SEEDS)
 def test_damaged_configs(whole: bytes, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
-    length = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + length])
+    header, data = parted(whole)
     config = json.loads(header["__metadata__"]["config"])
     for _ in range(rng.choice([1, 1, 3])):
         config = mutate(config, rng)
     header["__metadata__"]["config"] = json.dumps(config)
-    raw = json.dumps(header).encode()
-    path = tmp_path / "x.safetensors"
-    path.write_bytes(struct.pack("<Q", len(raw)) + raw + whole[8 + length :])
-    survives(lambda: use(path), path.stat().st_size)
+    check_file(tmp_path / "x.safetensors", header, data)
 
 
 @fuzzed
@@ -241,12 +246,9 @@ def test_nested_without_end(whole: bytes, tmp_path: Path) -> None:
     deep: Any = 1
     for _ in range(300):
         deep = {"a": [deep]}
-    length = struct.unpack("<Q", whole[:8])[0]
-    header = json.loads(whole[8 : 8 + length])
+    header, data = parted(whole)
     header["__metadata__"]["config"] = json.dumps({"transformer": TRANSFORMER | {"norm_eps": deep}})
-    raw = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(raw)) + raw + whole[8 + length :])
-    survives(lambda: use(path), path.stat().st_size)
+    check_file(path, header, data)
 
 
 def test_tensors_cannot_share_data(tmp_path: Path) -> None:

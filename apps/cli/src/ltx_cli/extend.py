@@ -9,7 +9,7 @@ from ltx_pipelines import ExtendConfig, ExtendPipeline, check_output
 from ltx_cli.groups import Without, grouped_options
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
-from ltx_cli.options import OutputOptions, RunOptions, SourceSizeOptions
+from ltx_cli.options import Guided, OutputOptions, RunOptions, SourceSizeOptions
 from ltx_cli.running import given, make_clip
 
 
@@ -29,9 +29,7 @@ def extend(
         int | None,
         typer.Option(help="What the model works on at once, 8 k + 1: new frames and the clip's beside them."),
     ] = None,
-    guided: Annotated[
-        bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
-    ] = False,
+    guided: Guided = False,
     size: Annotated[SourceSizeOptions, Without("num_frames")],
     run: RunOptions,
     guidance: GuidanceOptions,

@@ -16,6 +16,9 @@ Images = Annotated[
         "--image", metavar="PATH [FRAME] [STRENGTH]", help="Image at a frame (0; -1 = last). Repeatable."
     ),
 ]
+Guided = Annotated[
+    bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
+]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from ltx_pipelines import RetakeConfig, RetakePipeline, check_output
 from ltx_cli.groups import Without, grouped_options
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
-from ltx_cli.options import OutputOptions, RunOptions, SourceSizeOptions
+from ltx_cli.options import Guided, OutputOptions, RunOptions, SourceSizeOptions
 from ltx_cli.running import given, make_clip
 
 
@@ -25,9 +25,7 @@ def retake(
     num_frames: Annotated[
         int | None, typer.Option(help="8 k + 1, from its beginning; as many as the clip has.")
     ] = None,
-    guided: Annotated[
-        bool, typer.Option("--guided", help="Many steps under guidance, for undistilled checkpoints.")
-    ] = False,
+    guided: Guided = False,
     size: Annotated[SourceSizeOptions, Without("num_frames")],
     run: RunOptions,
     guidance: GuidanceOptions,

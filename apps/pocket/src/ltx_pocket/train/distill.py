@@ -25,9 +25,9 @@ from ltx_pocket.train.adapters import Adapters
 from ltx_pocket.train.common import Clock, Log, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import Bucket, Captions, Encoders, fill
-from ltx_pocket.train.preview import draw_samples
+from ltx_pocket.train.preview import Preview
 from ltx_pocket.train.rough import RoughEncoders
-from ltx_pocket.train.sampling import Step, denoise, stepper
+from ltx_pocket.train.sampling import Step, stepper
 from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.walks import Course, Source
 from ltx_pocket.train.weights import fingerprint, load_diffusion
@@ -189,16 +189,8 @@ def main() -> None:
         adapters.official(),
         {"format": "pt", "rank": str(args.rank)},
     )
-    for bucket in buckets[:2]:
-        draw_samples(
-            args.out / f"samples-{bucket.height}.png",
-            lambda *inputs: denoise(step, inputs[0], DISTILLED_SIGMA_VALUES, *inputs[1:]),
-            network,
-            encoders,
-            captions,
-            args.video_vae,
-            bucket,
-        )
+    preview = Preview(network, encoders, captions, args.video_vae)
+    preview.draw(args.out, buckets[:2], step, DISTILLED_SIGMA_VALUES)
     log.event(done=args.out.name)
 
 

@@ -33,7 +33,7 @@ from ltx_pocket.train.data import held_out
 from ltx_pocket.train.diffusion import Diffusion, Tables, of_tokens
 from ltx_pocket.train.distill import make_loss
 from ltx_pocket.train.latents import Bucket, Encoders
-from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of_pictures
+from ltx_pocket.train.loras import Workshop, adapted, lora_arguments, of_pictures
 from ltx_pocket.train.pairs import Pairs, encode_view, fill_pairs
 from ltx_pocket.train.samples import write_grid
 from ltx_pocket.train.sampling import State, denoise, stepper
@@ -136,11 +136,8 @@ def batches(
     """
     rng = workshop.rng
     while True:
-        which = choose(rng, pairs)
-        own = pairs[which]
-        size = workshop.size(own)
-        drawn = own.draw(rng, size)
-        steps = workshop.levels(size, own.video.shape[1], second_stage=False)
+        which, drawn, steps = workshop.draw(pairs, lambda which: False)
+        own, size = pairs[which], len(steps)
         sigma = mx.array(steps / GRID, mx.float32)[:, None, None]
         fixed = references.given(workshop.encoders, own.bucket, rng.random(size) < IMAGE)
         clean = mx.concatenate([drawn.video, drawn.other], axis=1)

@@ -1,6 +1,7 @@
 """What the trainings of LoRAs on the finished model share: options, the model, noise levels, the file."""
 
 import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ltx_pocket.train.batches import GRID, draw_sigmas
 from ltx_pocket.train.common import Clock, Log, arguments
 from ltx_pocket.train.diffusion import Diffusion, Tables
 from ltx_pocket.train.latents import Captions, Encoders
-from ltx_pocket.train.pairs import Pairs
+from ltx_pocket.train.pairs import Drawn, Pairs
 from ltx_pocket.train.weights import fingerprint, load_diffusion
 
 ANYWHERE = 0.2
@@ -102,6 +103,21 @@ class Workshop:
         chosen = np.where(self.rng.random(size) < ANYWHERE, others, stops)
         return np.rint(GRID * chosen).astype(np.int32).clip(1)
 
+    def draw(
+        self, pairs: Sequence[Pairs], second_stage: Callable[[int], bool]
+    ) -> tuple[int, Drawn, np.ndarray]:
+        """A bucket at random by the shares, a batch of its pairs, and their noise levels.
+
+        Args:
+            second_stage: as of `levels`, for the bucket of a number.
+        """
+        shares = np.array([own.bucket.share for own in pairs])
+        which = int(self.rng.choice(len(pairs), p=shares / shares.sum()))
+        own = pairs[which]
+        size = self.size(own)
+        drawn = own.draw(self.rng, size)
+        return which, drawn, self.levels(size, own.video.shape[1], second_stage(which))
+
     def save(self, name: str, adapters: Adapters, **metadata: str) -> None:
         """Write the official file."""
         tags = {"format": "pt", "rank": str(self.args.rank), **metadata}
@@ -115,12 +131,6 @@ def adapted(workshop: Workshop, adapters: Adapters) -> Diffusion:
     network.transformer.load_weights(weights, strict=False)
     mx.eval(network.parameters())
     return network
-
-
-def choose(rng: np.random.Generator, pairs: list[Pairs]) -> int:
-    """One of the buckets at random, by their shares."""
-    shares = np.array([own.bucket.share for own in pairs])
-    return int(rng.choice(len(pairs), p=shares / shares.sum()))
 
 
 def plain_tables(network: Diffusion, encoders: Encoders, pairs: Pairs) -> Tables:

@@ -27,10 +27,10 @@ from ltx_pocket.train.diffusion import Diffusion, Stream, Tables
 from ltx_pocket.train.distill import make_loss
 from ltx_pocket.train.given import IMAGE
 from ltx_pocket.train.latents import Bucket
-from ltx_pocket.train.loras import Workshop, adapted, choose, lora_arguments, of_pictures, plain_tables
+from ltx_pocket.train.loras import Workshop, adapted, lora_arguments, of_pictures, plain_tables
 from ltx_pocket.train.pairs import Pairs, fill_pairs
-from ltx_pocket.train.preview import draw_samples
-from ltx_pocket.train.sampling import denoise, noised, stepper
+from ltx_pocket.train.preview import Preview
+from ltx_pocket.train.sampling import noised, stepper
 from ltx_pocket.train.trainer import Trainer
 from ltx_pocket.world import Scene, caption, pack, render, sample_scene
 
@@ -60,11 +60,8 @@ def batches(
     """
     rng = workshop.rng
     while True:
-        which = choose(rng, pairs)
-        own = pairs[which]
-        size = workshop.size(own)
-        drawn = own.draw(rng, size)
-        steps = workshop.levels(size, own.video.shape[1], second_stage=which > 0)
+        which, drawn, steps = workshop.draw(pairs, lambda which: which > 0)
+        own, size = pairs[which], len(steps)
         level, sigma = levels()[mx.array(steps)], mx.array(steps / GRID, mx.float32)[:, None, None]
         contexts = teacher.contexts(drawn.ids, drawn.lengths)
         frames = np.zeros((size, (own.bucket.num_frames - 1) // 8 + 1), bool)
@@ -110,16 +107,8 @@ def main() -> None:
 
     step = stepper(adapted(workshop, adapters))
     sigmas = DISTILLED_SIGMA_VALUES if args.distilled else np.array(LTX2Scheduler().execute(20)).tolist()
-    bucket = BUCKETS[args.size][0]
-    draw_samples(
-        args.out / f"samples-{bucket.height}.png",
-        lambda *inputs: denoise(step, inputs[0], sigmas, *inputs[1:]),
-        network,
-        encoders,
-        captions,
-        args.video_vae,
-        bucket,
-    )
+    preview = Preview(network, encoders, captions, args.video_vae)
+    preview.draw(args.out, BUCKETS[args.size][:1], step, sigmas)
     log.event(done=args.out.name)
 
 

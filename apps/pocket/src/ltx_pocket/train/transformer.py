@@ -31,8 +31,8 @@ from ltx_pocket.train.batches import Batch, Data, flattened
 from ltx_pocket.train.common import Clock, Log, Pace, arguments, warm_cosine
 from ltx_pocket.train.diffusion import Contexts, Diffusion, Stream, Tables, of_tokens
 from ltx_pocket.train.latents import BUCKETS, NO_PICTURES, Bucket, Captions, Encoders, Pool, fill, grow
-from ltx_pocket.train.preview import draw_samples
-from ltx_pocket.train.sampling import denoise, stepper
+from ltx_pocket.train.preview import Preview
+from ltx_pocket.train.sampling import stepper
 from ltx_pocket.train.team import Team
 from ltx_pocket.train.trainer import Loss, Metrics, Trainer
 from ltx_pocket.train.weights import fingerprint, load_state, save_diffusion, save_state
@@ -283,16 +283,8 @@ def show(
     """Clips of the network as it is."""
     sigmas = np.array(LTX2Scheduler().execute(4 if args.size == "tiny" else 24)).tolist()
     step = stepper(network, negative, guidance=2.0)
-    for bucket in BUCKETS[args.size][:2]:
-        draw_samples(
-            args.out / f"samples-{bucket.height}.png",
-            lambda *inputs: denoise(step, inputs[0], sigmas, *inputs[1:]),
-            network,
-            encoders,
-            captions,
-            args.video_vae,
-            bucket,
-        )
+    preview = Preview(network, encoders, captions, args.video_vae)
+    preview.draw(args.out, BUCKETS[args.size][:2], step, sigmas)
 
 
 if __name__ == "__main__":

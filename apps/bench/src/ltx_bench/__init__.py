@@ -1,0 +1,1 @@
+"""Benchmarks of LTX-2 on MLX."""

@@ -41,7 +41,7 @@ from ltx_pocket.files import (
     SPATIAL_UPSCALER,
     STYLE_LORA,
     TEMPORAL_UPSCALER,
-    WEIGHTS,
+    WEIGHTS as WEIGHTS,
 )
 from ltx_pocket.world.captions import names_a_thing
 from ltx_pocket.world.phrases import SHAPE_WORDS

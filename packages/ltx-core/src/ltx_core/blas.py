@@ -82,7 +82,8 @@ def _target(library: ctypes.CDLL) -> str:
     if "DYNAMIC_ARCH" in config:
         return "DYNAMIC"
     library.openblas_get_corename.restype = ctypes.c_char_p
-    return library.openblas_get_corename().decode(errors="replace").upper()
+    result: str = library.openblas_get_corename().decode(errors="replace").upper()
+    return result
 
 
 def load_openblas() -> str:

@@ -95,6 +95,7 @@ def _launch(kernel: Any, x: mx.array, *more: mx.array) -> mx.array:
     assert split is not None
     rows = x.size // x.shape[-1]
     threads = -(-rows * split[0] // THREADS) * THREADS
+    result: mx.array
     (result,) = kernel(
         inputs=[x, *more, mx.array(rows, mx.int32)],
         template=[("T", x.dtype), ("LANES", split[0]), ("PER", split[1])],
@@ -124,5 +125,7 @@ def _norm_silu(eps: float) -> Any:
 def norm_silu(x: mx.array, eps: float) -> mx.array:
     """SiLU of x / sqrt(mean(x^2) + eps), the mean over the last axis; x of any shape, in its dtype."""
     if backend() == "cuda" and _split(x.shape[-1]):
-        return _norm_silu(eps)(x)
-    return nn.silu(rms_norm(x, eps=eps))
+        result: mx.array = _norm_silu(eps)(x)
+    else:
+        result = nn.silu(rms_norm(x, eps=eps))
+    return result

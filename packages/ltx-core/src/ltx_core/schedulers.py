@@ -157,7 +157,8 @@ def _shifted(times: np.ndarray, shift: float) -> np.ndarray:
     stretch of `LTX2Scheduler` magnifies them.
     """
     scale = np.float32(math.exp(min(shift, 80.0)))  # beyond, every sigma is 1 and float32 would overflow
-    return np.reciprocal(scale + (np.reciprocal(times) - np.float32(1.0))) * scale
+    result: np.ndarray = np.reciprocal(scale + (np.reciprocal(times) - np.float32(1.0))) * scale
+    return result
 
 
 @lru_cache(maxsize=4)

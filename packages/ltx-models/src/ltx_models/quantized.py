@@ -18,7 +18,8 @@ class QuantizedLinear(nn.QuantizedLinear):
         threshold = DEQUANTIZE_FROM_ROWS.get(backend())
         rows = x.size // x.shape[-1]
         if threshold is None or rows < threshold:
-            return super().__call__(x)
+            result: mx.array = super().__call__(x)
+            return result
         weight = mx.dequantize(
             self["weight"],
             scales=self["scales"],

@@ -25,11 +25,12 @@ from ltx_pipelines.keyframes import (
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.media import check_output
 from ltx_pipelines.media_input import VideoInput, read_audio
-from ltx_pipelines.models import CheckpointModels, Memory, ModelSource
+from ltx_pipelines.models import CheckpointModels, ModelSource
 from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
 from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.protocol import Pipeline
 from ltx_pipelines.references import ReferenceVideo
+from ltx_pipelines.residency import Memory
 from ltx_pipelines.result import GenerationResult
 from ltx_pipelines.retake import RetakeConfig, RetakePipeline, create_retake_pipeline
 from ltx_pipelines.stages import StagePlan

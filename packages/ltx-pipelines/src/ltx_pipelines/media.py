@@ -45,7 +45,8 @@ def exact_rate(frame_rate: float) -> Fraction:
 
 def pcm16(waveform: np.ndarray) -> np.ndarray:
     """Samples in [-1, 1], (channels, samples), as interleaved 16-bit integers (samples, channels)."""
-    return (np.clip(waveform, -1, 1) * 32767).astype(np.int16).T
+    result: np.ndarray = (np.clip(waveform, -1, 1) * 32767).astype(np.int16).T
+    return result
 
 
 def write_mp4(

@@ -101,7 +101,10 @@ class VideoInput:
         if rate == own:
             return first + np.arange(count)
         wanted = np.arange(round(count * rate / own)) + 0.5
-        return first + np.clip(np.ceil(wanted * float(own / rate)).astype(np.int64) - 1, 0, count - 1)
+        result: np.ndarray = first + np.clip(
+            np.ceil(wanted * float(own / rate)).astype(np.int64) - 1, 0, count - 1
+        )
+        return result
 
     def shape(self, frame_rate: float | None = None) -> VideoPixelShape:
         """Frames, size and frame rate, the clip's own or another; counted, not what the file claims.

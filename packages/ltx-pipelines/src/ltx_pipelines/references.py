@@ -152,7 +152,8 @@ class AttentionStrength:
             return self.mask
         frames = VideoInput(self.mask).frames(limit=shape.frames)
         fitted = [resize_and_center_crop(frame, shape.height, shape.width).mean(axis=1) for frame in frames]
-        return np.concatenate(fitted, axis=1)[0] / np.float32(255)
+        result: np.ndarray = np.concatenate(fitted, axis=1)[0] / np.float32(255)
+        return result
 
     def num_frames(self, limit: int) -> int | None:
         """Frames of the mask, None where there is none."""

@@ -27,7 +27,8 @@ class CausalConv2d(nn.Module):
         reach = self.conv.weight.shape[1] - 1
         if reach:
             x = mx.pad(x, [(0, 0), (reach, 0), (reach // 2, reach - reach // 2), (0, 0)])
-        return self.conv(x)
+        result: mx.array = self.conv(x)
+        return result
 
 
 class ResnetBlock(nn.Module):
@@ -69,7 +70,8 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.conv(mx.pad(x, [(0, 0), (2, 0), (0, 1), (0, 0)]))
+        result: mx.array = self.conv(mx.pad(x, [(0, 0), (2, 0), (0, 1), (0, 0)]))
+        return result
 
 
 class Upsample(nn.Module):

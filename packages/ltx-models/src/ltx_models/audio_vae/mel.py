@@ -32,4 +32,5 @@ def mel_filter_bank(sample_rate: int, n_fft: int, mel_bins: int) -> np.ndarray:
     edges = mel_to_hz(np.linspace(limits[0], limits[1], mel_bins + 2))
     rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
+    result: np.ndarray = np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (edges[2:] - edges[:-2]))
+    return result

@@ -104,7 +104,8 @@ def _width(section: Mapping[str, Any], prefix: str) -> int:
     for key in keys:
         if not isinstance(section.get(key), int):
             raise ConfigError(f"config key {key!r} is {section.get(key)!r}; it must be a positive integer")
-    return section[keys[0]] * section[keys[1]]
+    result: int = section[keys[0]] * section[keys[1]]
+    return result
 
 
 class EmbeddingsProcessor(nn.Module):

@@ -65,7 +65,7 @@ class GemmaGenerator:
             x = layer(x, everything if kind == FULL else window, cache)
             if gemma.eval_every and count > 1 and index % gemma.eval_every == 0:
                 mx.eval(x)
-        logits = gemma.embed_tokens.as_linear(gemma.norm(x[:, -1]))[0].astype(mx.float32)
+        logits: mx.array = gemma.embed_tokens.as_linear(gemma.norm(x[:, -1]))[0].astype(mx.float32)
         mx.eval(logits)
         return logits
 

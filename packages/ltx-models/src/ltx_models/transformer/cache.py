@@ -36,7 +36,8 @@ class TransformerCache:
         for entry in entries:
             if entry[0]() is source:
                 self._entries[kind] = entries
-                return entry[1]
+                result: T = entry[1]
+                return result
         result = compute()
         self._entries[kind] = [*entries, (weakref.ref(source), result)][-self.entries_per_kind :]
         return result

@@ -12,7 +12,8 @@ class GELUApprox(nn.Module):
         self.proj = nn.Linear(dim_in, dim_out, bias=bias)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return nn.gelu_approx(self.proj(x))
+        result: mx.array = nn.gelu_approx(self.proj(x))
+        return result
 
 
 class FeedForward(nn.Module):
@@ -32,4 +33,5 @@ class FeedForward(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         project_in, _, project_out = self.net
-        return project_out(project_in(x))
+        result: mx.array = project_out(project_in(x))
+        return result

@@ -65,7 +65,8 @@ class LTXModel(nn.Module):
     @property
     def dtype(self) -> mx.Dtype:
         """Dtype of the hidden states: that of weights which are never quantised."""
-        return self["scale_shift_table" if self.config.video else "audio_scale_shift_table"].dtype
+        result: mx.Dtype = self["scale_shift_table" if self.config.video else "audio_scale_shift_table"].dtype
+        return result
 
     def make_cache(self) -> TransformerCache:
         """An empty cache for one generation: the calls of all its steps and guidance passes.
@@ -134,4 +135,5 @@ class LTXModel(nn.Module):
         prefix = PREFIX[stream]
         shift, scale = get_ada_values(self[f"{prefix}scale_shift_table"], args.embedded_timestep)
         x = modulate(mx.fast.layer_norm(args.x, None, None, self.config.norm_eps), scale, shift)
-        return self[f"{prefix}proj_out"](x)
+        result: mx.array = self[f"{prefix}proj_out"](x)
+        return result

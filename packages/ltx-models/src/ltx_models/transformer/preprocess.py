@@ -72,7 +72,7 @@ def prepare_stream(
 
 def patchify(model: "LTXModel", stream: str, modality: Modality) -> mx.array:
     """Hidden states (B, T, dim) of the tokens; a keyframe model marks those of a single pixel frame."""
-    x = model[f"{PREFIX[stream]}patchify_proj"](modality.latent.astype(model.dtype))
+    x: mx.array = model[f"{PREFIX[stream]}patchify_proj"](modality.latent.astype(model.dtype))
     if stream == "video" and "keyframes_abs_pos_embedding" in model and modality.keyframes_mask is not None:
         x = x + (modality.keyframes_mask > 0).astype(x.dtype) * model.keyframes_abs_pos_embedding
     return x
@@ -124,14 +124,18 @@ def _modulate(
     model: "LTXModel", adaln: str, timesteps: mx.array, cache: TransformerCache, factor: float = 1.0
 ) -> tuple[Modulation, Modulation]:
     distinct = cache.get("timesteps", timesteps, lambda: DistinctTimesteps.of(timesteps))
-    return model[adaln](distinct, model.config.timestep_scale_multiplier * factor, model.dtype)
+    result: tuple[Modulation, Modulation] = model[adaln](
+        distinct, model.config.timestep_scale_multiplier * factor, model.dtype
+    )
+    return result
 
 
 def _project_context(model: "LTXModel", prefix: str, context: mx.array, cache: TransformerCache) -> mx.array:
     if f"{prefix}caption_projection" not in model:
         return context.astype(model.dtype)
     project = model[f"{prefix}caption_projection"]
-    return cache.get(("context", prefix), context, lambda: project(context.astype(model.dtype)))
+    result: mx.array = cache.get(("context", prefix), context, lambda: project(context.astype(model.dtype)))
+    return result
 
 
 def _bias(

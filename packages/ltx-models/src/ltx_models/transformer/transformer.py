@@ -174,7 +174,8 @@ class BasicAVTransformerBlock(nn.Module):
                 table = self[f"{prefix}prompt_scale_shift_table"]
                 shift, scale = get_ada_values(table, modulation)
                 context = modulate(context, scale, shift)
-            return self[f"{prefix}attn2"].keys_values(context)
+            result: KeysValues = self[f"{prefix}attn2"].keys_values(context)
+            return result
 
         if cache is None or not cache.per_block or args.prompt_timestep is not None:
             return compute()

@@ -28,7 +28,8 @@ class GroupNorm(nn.GroupNorm):
 
     def __call__(self, x: mx.array) -> mx.array:
         if backend() != "cpu":
-            return super().__call__(x)
+            result: mx.array = super().__call__(x)
+            return result
         groups = x.astype(mx.float32).reshape(x.shape[0], -1, NORM_GROUPS, x.shape[-1] // NORM_GROUPS)
         groups = groups.swapaxes(1, 2)
         groups = groups - precise_mean(groups, 2)
@@ -48,7 +49,8 @@ class ResBlock(nn.Module):
 
     def __call__(self, x: mx.array) -> mx.array:
         hidden = nn.silu(self.norm1(_conv3d(x, self.conv1)))
-        return nn.silu(self.norm2(_conv3d(hidden, self.conv2)) + x)
+        result: mx.array = nn.silu(self.norm2(_conv3d(hidden, self.conv2)) + x)
+        return result
 
 
 class BlurDownsample(nn.Module):

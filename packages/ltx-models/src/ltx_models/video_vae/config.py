@@ -1,7 +1,7 @@
 """What a checkpoint says about its convolutional video VAE (`config["vae"]`)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -20,7 +20,7 @@ STRIDES: dict[str, Stride] = {
 }
 
 # Channels of the encoder's output beside the means, which are all that is used of it.
-LOG_VARIANCE_CHANNELS = {
+LOG_VARIANCE_CHANNELS: dict[str, Callable[[int], int]] = {
     "uniform": lambda latent_channels: 1,
     "constant": lambda latent_channels: 1,
     "per_channel": lambda latent_channels: latent_channels,

@@ -27,7 +27,8 @@ def hann_sinc_filter(ratio: int, rolloff: float = 0.99, lowpass_filter_width: in
     width = math.ceil(lowpass_filter_width / rolloff)
     time = (np.arange(2 * width * ratio + 1) / ratio - width) * rolloff
     window = np.cos(np.clip(time / lowpass_filter_width, -1.0, 1.0) * np.pi / 2) ** 2
-    return (np.sinc(time) * window * rolloff / ratio).astype(np.float32)
+    result: np.ndarray = (np.sinc(time) * window * rolloff / ratio).astype(np.float32)
+    return result
 
 
 def _replicate(x: mx.array, before: int, after: int) -> mx.array:

@@ -41,6 +41,8 @@ from ltx_pocket.files import (
     SPATIAL_UPSCALER,
     STYLE_LORA,
     TEMPORAL_UPSCALER,
+)
+from ltx_pocket.files import (
     WEIGHTS as WEIGHTS,
 )
 from ltx_pocket.world.captions import names_a_thing

@@ -21,7 +21,9 @@ class DiffusionStepProtocol(Protocol):
 
     def step(
         self, sample: mx.array, denoised_sample: mx.array, sigmas: Sigmas, step_index: int, **kwargs: Any
-    ) -> mx.array: ...
+    ) -> mx.array:
+        """The sample at sigmas[step_index + 1], from that at sigmas[step_index] and the prediction of x0."""
+        ...
 
 
 def _pair(sigmas: Sigmas, step_index: int) -> tuple[float, float]:

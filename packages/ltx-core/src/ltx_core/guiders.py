@@ -14,7 +14,9 @@ from ltx_core.maths import precise_sum
 class GuiderProtocol(Protocol):
     """Computes what is added to `cond`. Deltas of several guiders may be summed."""
 
-    def delta(self, cond: mx.array, uncond: mx.array) -> mx.array: ...
+    def delta(self, cond: mx.array, uncond: mx.array) -> mx.array:
+        """What to add, of the shape of both predictions of x0."""
+        ...
 
     def enabled(self) -> bool:
         """False if the delta is zero whatever the predictions, so that a pass can be saved."""
@@ -32,6 +34,7 @@ class CFGGuider:
         return (self.scale - 1) * (cond - uncond)
 
     def enabled(self) -> bool:
+        """Whether the scale is not 1."""
         return self.scale != 1.0
 
 
@@ -46,6 +49,7 @@ class CFGStarRescalingGuider:
         return (self.scale - 1) * (cond - projection_coef(cond, uncond) * uncond)
 
     def enabled(self) -> bool:
+        """Whether the scale is not 1."""
         return self.scale != 1.0
 
 
@@ -60,6 +64,7 @@ class STGGuider:
         return self.scale * (pos_denoised - perturbed_denoised)
 
     def enabled(self) -> bool:
+        """Whether the scale is not 0."""
         return self.scale != 0.0
 
 
@@ -80,6 +85,7 @@ class LtxAPGGuider:
         return (self.scale - 1) * _project(cond - uncond, cond, self.eta, self.norm_threshold)
 
     def enabled(self) -> bool:
+        """Whether the scale is not 1."""
         return self.scale != 1.0
 
 
@@ -106,6 +112,7 @@ class LegacyStatefulAPGGuider:
         return self.scale * _project(guidance, cond, self.eta, self.norm_threshold)
 
     def enabled(self) -> bool:
+        """Whether the scale is not 0."""
         return self.scale != 0.0
 
 

@@ -13,8 +13,8 @@ import mlx.core as mx
 from ltx_core.maths import lerp, precise_mean, precise_std
 from ltx_core.types import LatentState
 
-# Called with the array that the noise is for; returns noise of its shape.
 NoiseFn = Callable[[mx.array], mx.array]
+"""Called with the array that the noise is for; returns noise of its shape."""
 
 
 class RandomNoise:

@@ -16,15 +16,18 @@ from ltx_core.errors import ConfigError
 BASE_SHIFT_ANCHOR = 1024
 MAX_SHIFT_ANCHOR = 4096
 
-# Schedules that the distilled models were trained on: 8 steps, and the 3 of a second stage.
 DISTILLED_SIGMA_VALUES = [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0]
+"""The 8 steps that the distilled models were trained on."""
 STAGE_2_DISTILLED_SIGMA_VALUES = [0.909375, 0.725, 0.421875, 0.0]
+"""Their 3 steps after latent upscaling."""
 
 
 class SchedulerProtocol(Protocol):
     """Anything that makes a schedule of `steps` steps: (steps + 1,) float32."""
 
-    def execute(self, steps: int, **kwargs: Any) -> mx.array: ...
+    def execute(self, steps: int, **kwargs: Any) -> mx.array:
+        """Noise levels from the first to 0; keywords are those of the scheduler."""
+        ...
 
 
 def _check_steps(steps: int) -> None:

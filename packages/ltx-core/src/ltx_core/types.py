@@ -37,6 +37,7 @@ class SpatioTemporalScaleFactors(NamedTuple):
 
 
 VIDEO_SCALE_FACTORS = SpatioTemporalScaleFactors.default()
+"""Pixel frames, rows and columns for each of the latent, in every released LTX-2."""
 
 
 class VideoLatentShape(NamedTuple):

@@ -183,6 +183,7 @@ COMPONENTS: dict[str, Component] = {
         dtype=mx.float32,
     ),
 }
+"""What a checkpoint is made of: where each network's tensors stand, and how it is built."""
 
 # What `ltx info` counts: disjoint groups of tensors by their prefix, most specific first.
 GROUPS: dict[str, tuple[str, ...]] = {

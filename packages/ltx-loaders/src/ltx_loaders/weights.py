@@ -64,6 +64,7 @@ class KeyMap:
         return prefix + name[len(target) :]
 
     def ignores(self, name: str) -> bool:
+        """Whether a tensor of that name is knowingly not used."""
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignore)
 
 

@@ -35,6 +35,7 @@ class StageEvent:
 
 
 OnStep = Callable[[StageEvent], None]
+"""What hears of progress; it may raise `Cancelled`."""
 
 
 def ignore(event: StageEvent) -> None:

@@ -82,7 +82,9 @@ class ModelSource(Protocol):
     def require_audio_encoder(self) -> None:
         """Raise LoaderError if the audio encoder is missing or damaged."""
 
-    def text_encoder(self) -> AbstractContextManager[TextEncoder]: ...
+    def text_encoder(self) -> AbstractContextManager[TextEncoder]:
+        """Tokenizer, Gemma and the connectors."""
+        ...
 
     def transformer(
         self,
@@ -98,17 +100,27 @@ class ModelSource(Protocol):
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
         """Raise LoaderError unless these, of a stage alone, fit the transformer."""
 
-    def video_encoder(self) -> AbstractContextManager["VideoEncoder"]: ...
+    def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
+        """Pixels to video latents."""
+        ...
 
-    def video_decoder(self) -> AbstractContextManager["VideoDecoder"]: ...
+    def video_decoder(self) -> AbstractContextManager["VideoDecoder"]:
+        """Video latents to pixels."""
+        ...
 
-    def audio_encoder(self) -> AbstractContextManager[tuple["AudioEncoder", "AudioProcessor"]]: ...
+    def audio_encoder(self) -> AbstractContextManager[tuple["AudioEncoder", "AudioProcessor"]]:
+        """Log-mels to audio latents, with what makes log-mels of sound."""
+        ...
 
-    def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]: ...
+    def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]:
+        """Audio latents to log-mels, and the vocoder."""
+        ...
 
     def spatial_upsampler(
         self,
-    ) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]: ...
+    ) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]:
+        """The x2 upscaler, with the statistics of the video latents."""
+        ...
 
 
 class CheckpointModels:
@@ -209,6 +221,7 @@ class CheckpointModels:
             )
 
     def require_spatial_upsampler(self) -> None:
+        """Raise ConfigError if there is no spatial upscaler."""
         if self.upsampler_path is None:
             raise ConfigError(
                 "this pipeline needs a spatial latent upscaler (x2) and none was given; pass the file "
@@ -216,9 +229,11 @@ class CheckpointModels:
             )
 
     def require_audio_encoder(self) -> None:
+        """Raise LoaderError if the audio encoder is missing or damaged."""
         self.checkpoint.build("audio_encoder", self.dtype)
 
     def text_encoder(self) -> AbstractContextManager[TextEncoder]:
+        """Tokenizer, Gemma and the connectors."""
         return self._use("text_encoder", self._build_text_encoder)
 
     def transformer(
@@ -229,6 +244,7 @@ class CheckpointModels:
         loras: Sequence[LoraPathStrength] = (),
         stage: int = 1,
     ) -> AbstractContextManager["LTXModel"]:
+        """The whole network or one stream's half of it, with the model's LoRAs, and then these."""
         half = "_video" if not audio else "_audio" if not video else ""
         component = f"transformer{half}"
         fused = [*(lora.of_stage(stage) for lora in self.loras), *loras]
@@ -236,21 +252,27 @@ class CheckpointModels:
         return self._use(key, lambda: self._read(component, fused))
 
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
+        """Raise LoaderError unless these, of a stage alone, fit the transformer."""
         self.lora_reports += check_loras(self.checkpoint.build("transformer", self.dtype), loras)
 
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
+        """Pixels to video latents."""
         return self._use("video_encoder", lambda: self._read("video_encoder"))
 
     def video_decoder(self) -> AbstractContextManager["VideoDecoder"]:
+        """Video latents to pixels."""
         return self._use("video_decoder", lambda: self._read("video_decoder"))
 
     def audio_encoder(self) -> AbstractContextManager[tuple["AudioEncoder", "AudioProcessor"]]:
+        """Log-mels to audio latents, with what makes log-mels of sound."""
         return self._use("audio_encoder", self._build_audio_encoder)
 
     def audio_decoder(self) -> AbstractContextManager[tuple["AudioDecoder", "AnyVocoder"]]:
+        """Audio latents to log-mels, and the vocoder."""
         return self._use("audio_decoder", lambda: (self._read("audio_decoder"), self._read("vocoder")))
 
     def spatial_upsampler(self) -> AbstractContextManager[tuple["LatentUpsampler", "PerChannelStatistics"]]:
+        """The x2 upscaler, with the statistics of the video latents."""
         return self._use("spatial_upsampler", self._build_upsampler)
 
     def network(self, component: str, loras: Sequence[LoraPathStrength] | None = None) -> Any:

@@ -39,9 +39,11 @@ class LTXModelType(Enum):
     AudioOnly = "ltx audio only model"
 
     def is_video_enabled(self) -> bool:
+        """Whether it has the video stream."""
         return self is not LTXModelType.AudioOnly
 
     def is_audio_enabled(self) -> bool:
+        """Whether it has the audio stream."""
         return self is not LTXModelType.VideoOnly
 
 

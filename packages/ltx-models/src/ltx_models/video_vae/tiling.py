@@ -35,6 +35,7 @@ class DimensionSizeConfig:
             )
 
     def is_tiled(self) -> bool:
+        """Whether the dimension is cut at all."""
         return self.tile_size > 0
 
 

@@ -82,8 +82,8 @@ Guider = MultiModalGuider | MultiModalGuiderFactory
 class GuidedDenoiser:
     """Multi-modal guidance: up to four predictions per step, combined by each stream's guider.
 
-    It remembers the last guided predictions, which steps that are skipped (`skip_step`) return again; use one
-    object per generation.
+    It remembers the `last` guided predictions, which steps that are skipped (`skip_step`) return again; use
+    one object per generation, and set `last` in a new one to go on with a generation that was cut short.
 
     Args:
         model: predicts x0 (see `X0Model`).
@@ -115,7 +115,7 @@ class GuidedDenoiser:
         self.video_guider = video_guider
         self.audio_guider = audio_guider
         self.max_batch_size = max_batch_size
-        self._last: Predictions = (None, None)
+        self.last: Predictions = (None, None)
         self._constants: dict[tuple[int, ...], tuple[Sequence[mx.array], mx.array]] = {}
         self._positions: Predictions = (None, None)
 
@@ -147,24 +147,24 @@ class GuidedDenoiser:
         )
         skipped = tuple(
             state is not None and last is not None and guider.should_skip_step(step_index)
-            for state, guider, last in zip(states, guiders, self._last, strict=True)
+            for state, guider, last in zip(states, guiders, self.last, strict=True)
         )
         if all(skip or state is None for skip, state in zip(skipped, states, strict=True)):
-            return self._last
+            return self.last
         passes = guidance_passes(*contexts, *guiders)
         results = self._predict(passes, states, sigma, skipped)
         guided = (
             last if skip else None if result is None else guider.calculate(*_by_name(passes, result))
-            for last, skip, result, guider in zip(self._last, skipped, results, guiders, strict=True)
+            for last, skip, result, guider in zip(self.last, skipped, results, guiders, strict=True)
         )
         video, audio = guided
-        self._last = (video, audio)
-        return self._last
+        self.last = (video, audio)
+        return self.last
 
     def _forget(self, states: tuple[LatentState | None, LatentState | None], step_index: int) -> None:
         """Drop what belongs to another generation: its positions are other arrays."""
         if step_index == 0:
-            self._last = (None, None)
+            self.last = (None, None)
         video, audio = (None if state is None else state.positions for state in states)
         if video is not self._positions[0] or audio is not self._positions[1]:
             self._constants.clear()

@@ -6,6 +6,10 @@ audio states of which one may be None. States are in token layout and stay float
 
 Predictions are blended with the clean latents by the denoise mask before a step uses them, so conditioned
 tokens stay what they are.
+
+A loop that was cut short goes on with `start`: the number of steps made, and the states after the last of
+them. What follows is bit for bit what would have followed: noise that those steps drew is drawn again and
+dropped, so give it noise functions that begin anew.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,6 +43,8 @@ class StepEvent:
         audio: state after the step, None without audio.
         video_x0: (B, T, D) the step's prediction of the result, good for a preview.
         audio_x0: the same for audio.
+        velocities: what gradient estimation takes to the next step beside the states; of other methods
+            (None, None).
     """
 
     step: int
@@ -49,6 +55,7 @@ class StepEvent:
     audio: LatentState | None
     video_x0: mx.array | None
     audio_x0: mx.array | None
+    velocities: Predictions = (None, None)
 
 
 def run(loop: Iterable[StepEvent], on_step: Callable[[StepEvent], None] | None = None) -> States:
@@ -97,6 +104,21 @@ def check_states(video_state: LatentState | None, audio_state: LatentState | Non
     return video_state, audio_state
 
 
+def check_start(start: int, steps: int) -> None:
+    """Raise ConfigError unless `start` of `steps` steps can have been made, with at least one to go."""
+    if not 0 <= start < steps:
+        raise ConfigError(f"start {start} is not a number of steps from 0 to {steps - 1}")
+
+
+def draw_again(states: States, noise: Iterable[NoiseFn]) -> None:
+    """Noise as steps that are not repeated drew it, one function after the other, each for video and for
+    audio; it is dropped, so that what comes behind it is the same."""
+    for draw in noise:
+        for state in states:
+            if state is not None:
+                draw(state.latent)
+
+
 def post_process_latent(denoised: mx.array, denoise_mask: mx.array, clean: mx.array) -> mx.array:
     """Prediction where the mask is 1, clean latent where it is 0: x0 mask + clean (1 - mask), float32."""
     return denoised.astype(mx.float32) * denoise_mask + clean.astype(mx.float32) * (1 - denoise_mask)
@@ -130,12 +152,18 @@ def _step(
     return stepper.step(state.latent, x0, schedule, step_index)
 
 
-def finish_step(schedule: Sigmas, step_index: int, states: States, predictions: Predictions) -> StepEvent:
+def finish_step(
+    schedule: Sigmas,
+    step_index: int,
+    states: States,
+    predictions: Predictions,
+    velocities: Predictions = (None, None),
+) -> StepEvent:
     """Evaluate a step and describe it."""
     latents = [state.latent for state in states if state is not None]
-    mx.eval(latents, [x0 for x0 in predictions if x0 is not None])
+    mx.eval(latents, [array for array in (*predictions, *velocities) if array is not None])
     sigma, sigma_next = float(schedule[step_index]), float(schedule[step_index + 1])
-    return StepEvent(step_index, len(schedule) - 1, sigma, sigma_next, *states, *predictions)
+    return StepEvent(step_index, len(schedule) - 1, sigma, sigma_next, *states, *predictions, velocities)
 
 
 def euler_denoising_loop(
@@ -145,6 +173,7 @@ def euler_denoising_loop(
     stepper: DiffusionStepProtocol,
     denoiser: Denoiser,
     noise: NoiseFn | None = None,
+    start: int = 0,
 ) -> Iterator[StepEvent]:
     """One prediction per step, for any step that needs no more: Euler, ancestral Euler.
 
@@ -156,18 +185,21 @@ def euler_denoising_loop(
         denoiser: predicts x0.
         noise: for stochastic steps; drawn for video, then for audio, in every step but one to sigma 0. After
             the noise conditioned tokens are restored.
+        start: steps made before, of which the states are the result.
 
     Raises:
-        ConfigError: if `sigmas` is no schedule, or there is nothing to denoise.
+        ConfigError: if `sigmas` is no schedule, there is nothing to denoise, or `start` is none of its steps.
     """
     states = check_states(video_state, audio_state)
     schedule = as_schedule(sigmas)
+    check_start(start, len(schedule) - 1)
+    draw_again(states, [] if noise is None else [noise] * start)
 
     def noisy_step(draw: NoiseFn, index: int, state: LatentState, x0: mx.array) -> mx.array:
         stepped = stepper.step(state.latent, x0, schedule, index, noise=draw(state.latent))
         return post_process_latent(stepped, state.denoise_mask, state.clean_latent)
 
-    for index, sigma_next in enumerate(schedule[1:]):
+    for index, sigma_next in enumerate(schedule[start + 1 :], start):
         predictions = predict(denoiser, states, schedule, index)
         if noise is None or sigma_next == 0:
             states = advance(states, predictions, partial(_step, stepper, schedule, index))
@@ -182,15 +214,17 @@ def heun_denoising_loop(
     audio_state: LatentState | None,
     stepper: HeunDiffusionStep,
     denoiser: Denoiser,
+    start: int = 0,
 ) -> Iterator[StepEvent]:
     """Second order: two predictions per step, one for a step to sigma 0. Arguments as `euler_denoising_loop`.
 
     Raises:
-        ConfigError: if `sigmas` is no schedule, or there is nothing to denoise.
+        ConfigError: if `sigmas` is no schedule, there is nothing to denoise, or `start` is none of its steps.
     """
     states = check_states(video_state, audio_state)
     schedule = as_schedule(sigmas)
-    for index, sigma_next in enumerate(schedule[1:]):
+    check_start(start, len(schedule) - 1)
+    for index, sigma_next in enumerate(schedule[start + 1 :], start):
         predictions = predict(denoiser, states, schedule, index)
         predicted = advance(states, predictions, partial(_step, stepper, schedule, index))
         if sigma_next > 0:
@@ -215,32 +249,35 @@ def gradient_estimating_euler_denoising_loop(
     stepper: DiffusionStepProtocol,
     denoiser: Denoiser,
     ge_gamma: float = 2.0,
+    start: int = 0,
+    velocities: Predictions = (None, None),
 ) -> Iterator[StepEvent]:
     """First order with a corrected velocity, v_prev + gamma * (v - v_prev) (openreview o2ND9v0CeK).
 
     The network's own velocity is kept for the next step, not the corrected one; a step to sigma 0 returns the
-    prediction. Arguments as `euler_denoising_loop`, and `ge_gamma`; with 1 it is Euler.
+    prediction. Arguments as `euler_denoising_loop`, `ge_gamma`, with which 1 is Euler, and `velocities`: to
+    go on from `start`, those of the last event.
 
     Raises:
-        ConfigError: if `sigmas` is no schedule, or there is nothing to denoise.
+        ConfigError: if `sigmas` is no schedule, there is nothing to denoise, or `start` is none of its steps.
     """
     states = check_states(video_state, audio_state)
     schedule = as_schedule(sigmas)
-    previous: Predictions = (None, None)
-    for index, (sigma, sigma_next) in enumerate(pairwise(schedule)):
+    check_start(start, len(schedule) - 1)
+    for index, (sigma, sigma_next) in enumerate(pairwise(schedule[start:]), start):
         predictions = predict(denoiser, states, schedule, index)
         if sigma_next == 0:
             states = advance(states, predictions, lambda _state, x0: x0)
             yield finish_step(schedule, index, states, predictions)
             return
-        velocities: list[mx.array | None] = []
+        fresh: list[mx.array | None] = []
         corrected: list[mx.array | None] = []
-        for state, x0, before in zip(states, predictions, previous, strict=True):
+        for state, x0, before in zip(states, predictions, velocities, strict=True):
             velocity = None if state is None or x0 is None else to_velocity(state.latent, sigma, x0)
             if state is not None and velocity is not None and before is not None:
                 x0 = to_denoised(state.latent, ge_gamma * (velocity - before) + before, sigma)
-            velocities.append(velocity)
+            fresh.append(velocity)
             corrected.append(x0)
-        previous = (velocities[0], velocities[1])
+        velocities = (fresh[0], fresh[1])
         states = advance(states, (corrected[0], corrected[1]), partial(_step, stepper, schedule, index))
-        yield finish_step(schedule, index, states, predictions)
+        yield finish_step(schedule, index, states, predictions, velocities)

@@ -12,7 +12,9 @@ from ltx_core.loops import (
     StepEvent,
     advance,
     as_schedule,
+    check_start,
     check_states,
+    draw_again,
     finish_step,
     post_process_latent,
     predict,
@@ -39,6 +41,7 @@ def res2s_audio_video_denoising_loop(
     bongmath: bool = True,
     bongmath_max_iter: int = 100,
     legacy_mode: bool = True,
+    start: int = 0,
 ) -> Iterator[StepEvent]:
     """Two predictions per step, at sigma and at the geometric mean of sigma and the next one.
 
@@ -60,9 +63,10 @@ def res2s_audio_video_denoising_loop(
         bongmath_max_iter: rounds of that.
         legacy_mode: noise for the whole stream, then conditioned tokens are restored. False: noise by each
             token's own level; as soon as one token has mask 0 there is none at all.
+        start: steps made before, of which the states are the result.
 
     Raises:
-        ConfigError: if `sigmas` is no schedule, or there is nothing to denoise.
+        ConfigError: if `sigmas` is no schedule, there is nothing to denoise, or `start` is none of its steps.
     """
     states = check_states(video_state, audio_state)
     schedule = as_schedule(sigmas)
@@ -70,6 +74,8 @@ def res2s_audio_video_denoising_loop(
     if ends_at_zero:
         schedule = [*schedule[:-1], LAST_SIGMA, 0.0]
     full_steps = len(schedule) - 1 - ends_at_zero
+    check_start(start, len(schedule) - 1)
+    draw_again(states, [substep_noise, noise] * min(start, full_steps))
 
     def inject(
         state: LatentState,
@@ -86,7 +92,7 @@ def res2s_audio_video_denoising_loop(
         mask = np.array(state.denoise_mask, np.float64)
         return stepper.step(start, end, [mask * pair[0], mask * pair[1]], 0, fresh, amount)
 
-    for index in range(full_steps):
+    for index in range(start, full_steps):
         sigma, sigma_next = schedule[index], schedule[index + 1]
         middle_sigma = math.sqrt(sigma * sigma_next)
         h = math.log(sigma / sigma_next)

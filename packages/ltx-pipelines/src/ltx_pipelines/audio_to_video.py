@@ -18,7 +18,7 @@ from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media_input import read_audio
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.prompt import PromptContext
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.sources import encode_sound
 from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, pixel_shape, refine, refinement_plan
 from ltx_pipelines.two_stage import TwoStageConfig
@@ -85,6 +85,7 @@ class AudioToVideoPipeline:
         models.require_audio_encoder()
         self.loras = refining_lora(models, distilled_lora)
         self.models = models
+        self.recipe = Recipe("audio-to-video", {"distilled_lora": self.loras})
 
     def plan(self, config: AudioToVideoConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -120,7 +121,7 @@ class AudioToVideoPipeline:
             audio=sound,
         )
         latents = Latents(last.video, latent)
-        return finish("audio-to-video", models, config, latents, on_step, config.sound)
+        return finish(self, config, latents, on_step, config.sound)
 
 
 def create_audio_to_video_pipeline(

@@ -12,7 +12,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.few_steps import FewStepsConfig, few_steps_plan, first_stage
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.prompt import encode_prompts
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 
 
@@ -32,6 +32,7 @@ class DistilledPipeline:
         models.require_spatial_upsampler()
         require_distilled(models)
         self.models = models
+        self.recipe = Recipe("distilled")
 
     def plan(self, config: DistilledConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -51,7 +52,7 @@ class DistilledPipeline:
         latents = refine(
             models, first, shape=full, context=context, items=items, noise=noise, on_step=on_step
         )
-        return finish("distilled", models, config, latents, on_step)
+        return finish(self, config, latents, on_step)
 
 
 def create_distilled_pipeline(

@@ -17,7 +17,7 @@ from ltx_pipelines.extension import Window
 from ltx_pipelines.from_source import SourceConfig, check_source, full_size_plan, full_size_stage
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.resize import normalize_images, resize_and_center_crop
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.sources import encode_clip, encode_sound
 from ltx_pipelines.stages import StagePlan, pixel_shape
 
@@ -89,7 +89,8 @@ class ExtendConfig(SourceConfig):
 
 def _resized(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     picture = resize_and_center_crop(frame, height, width)[0, :, 0].transpose(1, 2, 0)
-    return np.rint(picture).astype(np.uint8)
+    result: np.ndarray = np.rint(picture).astype(np.uint8)
+    return result
 
 
 class ExtendPipeline:
@@ -103,6 +104,7 @@ class ExtendPipeline:
 
     def __init__(self, models: ModelSource, *, distilled: bool = True) -> None:
         self.models, self.distilled = models, distilled
+        self.recipe = Recipe("extend", {"distilled": distilled})
         models.require_audio_encoder()
 
     def plan(self, config: ExtendConfig) -> list[StagePlan]:
@@ -131,7 +133,7 @@ class ExtendPipeline:
         latents = full_size_stage(
             config, models, self.distilled, pixel_shape(config), video, audio, draw, on_step
         )
-        made = finish("extend", models, config, latents, on_step)
+        made = finish(self, config, latents, on_step)
         if sound is not None and made.audio is not None:
             made = replace(made, audio=window.join_sound(sound, made.audio, len(frames)))
         return replace(made, frames=window.join_frames(frames, made.frames))

@@ -25,7 +25,7 @@ from ltx_pipelines.references import (
     encode_references,
     references_plan,
 )
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 
 
@@ -100,6 +100,7 @@ class ICLoraPipeline:
                 "in-context LoRAs work in the first one alone, give them one strength"
             )
         self.models, self.loras = models, tuple(loras)
+        self.recipe = Recipe("ic-lora", {"ic_loras": self.loras})
         self.scale = ReferenceScale.of(self.loras)
         models.check_loras(self.loras)
 
@@ -143,7 +144,7 @@ class ICLoraPipeline:
             latents = refine(
                 models, latents, shape=full, context=context, items=items, noise=noise, on_step=on_step
             )
-        return finish("ic-lora", models, config, latents, on_step)
+        return finish(self, config, latents, on_step)
 
 
 def create_ic_lora_pipeline(

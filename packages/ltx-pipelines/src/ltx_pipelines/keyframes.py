@@ -12,7 +12,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 from ltx_pipelines.two_stage import TwoStageConfig
 
@@ -43,6 +43,7 @@ class KeyframeInterpolationPipeline:
     def __init__(self, models: ModelSource, distilled_lora: LoraPathStrength | None) -> None:
         self.loras = refining_lora(models, distilled_lora)
         self.models = models
+        self.recipe = Recipe("keyframes", {"distilled_lora": self.loras})
 
     def plan(self, config: KeyframeInterpolationConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -67,7 +68,7 @@ class KeyframeInterpolationPipeline:
             noise=noise,
             on_step=on_step,
         )
-        return finish("keyframes", models, config, latents, on_step, distilled_lora=self.loras)
+        return finish(self, config, latents, on_step)
 
 
 def create_keyframe_interpolation_pipeline(

@@ -13,7 +13,7 @@ from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import encode_guided, guided, guided_plan, guided_sigmas
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import FROM_NOISE, ModalitySpec, StagePlan, denoise, pixel_shape
 
 
@@ -29,6 +29,7 @@ class OneStagePipeline:
 
     def __init__(self, models: ModelSource) -> None:
         self.models = models
+        self.recipe = Recipe(self.name)
 
     def plan(self, config: GuidedConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -58,7 +59,7 @@ class OneStagePipeline:
             video=ModalitySpec(encode_images(models, images, shape)),
             audio=FROM_NOISE if config.generate_audio else None,
         )
-        return finish(self.name, models, config, latents, on_step)
+        return finish(self, config, latents, on_step)
 
 
 def create_one_stage_pipeline(

@@ -1,9 +1,9 @@
 """What a pipeline returns."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 import numpy as np
@@ -12,10 +12,12 @@ from ltx_core import Audio
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.decoding import decode_frames, decode_sound
 from ltx_pipelines.events import OnStep
-from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.media import write_mp4, write_wav
-from ltx_pipelines.models import ModelSource
+from ltx_pipelines.metadata import settings_of
 from ltx_pipelines.stages import Latents
+
+if TYPE_CHECKING:
+    from ltx_pipelines.protocol import Pipeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class GenerationResult:
         video_latent: (1, C, f, h, w), what the video decoder received, or None.
         audio_latent: (1, C, T, M), what the audio decoder received, or None.
         frame_rate: frames per second.
-        settings: what it was made with, as plain values.
+        settings: what it was made with, as `ltx_pipelines.metadata.settings_of` has it.
     """
 
     frames: np.ndarray
@@ -53,31 +55,33 @@ class GenerationResult:
         return Path(path)
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """A pipeline in records: its name, and what it was made with besides models, such as LoRAs of single
+    stages."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 def finish(
-    pipeline: str,
-    models: ModelSource,
+    pipeline: "Pipeline[Any]",
     config: ClipConfig,
     latents: Latents,
     on_step: OnStep,
     sound: Audio | None = None,
-    distilled_lora: Sequence[LoraPathStrength] = (),
 ) -> GenerationResult:
     """Decode the last latents of a pipeline.
 
     Args:
         sound: stands in the place of the decoded one, if it is given.
-        distilled_lora: as single stages had it, for the record.
     """
-    settings = {"pipeline": pipeline, "model": models.name, **config.settings()}
-    if models.lora_reports:
-        settings["loras"] = [str(report) for report in models.lora_reports]
-    if distilled_lora:
-        settings["distilled_lora"] = [str(lora) for lora in distilled_lora]
+    models = pipeline.models
     return GenerationResult(
         frames=decode_frames(models, latents.video, on_step),
         audio=decode_sound(models, latents.audio, on_step) if sound is None else sound,
         video_latent=latents.video,
         audio_latent=latents.audio,
         frame_rate=config.frame_rate,
-        settings=settings,
+        settings=settings_of(pipeline, config),
     )

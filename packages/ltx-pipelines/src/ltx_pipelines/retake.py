@@ -15,7 +15,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.from_source import SourceConfig, check_source, full_size_plan, full_size_stage
 from ltx_pipelines.images import MediaError
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.sources import encode_clip, encode_sound
 from ltx_pipelines.stages import FROM_NOISE, Latents, ModalitySpec, StagePlan, pixel_shape
 
@@ -84,6 +84,7 @@ class RetakePipeline:
     def __init__(self, models: ModelSource, *, distilled: bool = True) -> None:
         models.require_audio_encoder()
         self.models, self.distilled = models, distilled
+        self.recipe = Recipe("retake", {"distilled": distilled})
 
     def plan(self, config: RetakeConfig) -> list[StagePlan]:
         """The stages of a run. Raises ConfigError for what the model cannot do."""
@@ -109,7 +110,7 @@ class RetakePipeline:
         # A kept stream ends as its source, but for rounding.
         kept_sound = audio is not None and audio.frozen
         latents = Latents(picture if video.frozen else made.video, heard if kept_sound else made.audio)
-        return finish("retake", models, config, latents, on_step)
+        return finish(self, config, latents, on_step)
 
 
 def create_retake_pipeline(

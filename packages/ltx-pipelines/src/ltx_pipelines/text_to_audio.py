@@ -14,7 +14,7 @@ from ltx_pipelines.defaults import PipelineDefaults
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import check_guidance, encode_guided, guided, guided_sigmas
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import StagePlan, denoise, pixel_shape
 
 # What belongs to the picture, and is not there.
@@ -75,6 +75,7 @@ class TextToAudioPipeline:
 
     def __init__(self, models: ModelSource) -> None:
         self.models = models
+        self.recipe = Recipe("text-to-audio")
 
     def plan(self, config: TextToAudioConfig) -> list[StagePlan]:
         """The stages of a run; errors as `check_guidance`."""
@@ -102,7 +103,7 @@ class TextToAudioPipeline:
             on_step=on_step,
             video=None,
         )
-        return finish("text-to-audio", models, config, latents, on_step)
+        return finish(self, config, latents, on_step)
 
 
 def create_text_to_audio_pipeline(

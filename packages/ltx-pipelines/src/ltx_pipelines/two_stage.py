@@ -13,7 +13,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine
 
 
@@ -42,6 +42,7 @@ class TwoStagePipeline:
     def __init__(self, models: ModelSource, distilled_lora: LoraPathStrength | None) -> None:
         self.models = models
         self.loras = refining_lora(models, distilled_lora)
+        self.recipe = Recipe("two-stage", {"distilled_lora": self.loras})
 
     def plan(self, config: TwoStageConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -71,7 +72,7 @@ class TwoStagePipeline:
         )
         # The second stage only listens to the sound: it is finished after the first.
         latents = Latents(second.video, first.audio)
-        return finish("two-stage", models, config, latents, on_step, distilled_lora=self.loras)
+        return finish(self, config, latents, on_step)
 
 
 def create_two_stage_pipeline(

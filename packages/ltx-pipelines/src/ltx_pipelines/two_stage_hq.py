@@ -19,7 +19,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
-from ltx_pipelines.result import GenerationResult, finish
+from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.stages import Latents, Loop, StagePlan, pixel_shape, refine, tokens_of
 from ltx_pipelines.two_stage import TwoStageConfig
 
@@ -87,6 +87,7 @@ class TwoStageHQPipeline:
         self.guides = [replace(lora, strength=distilled_lora_strength_stage_1)]
         self.refiners = refining_lora(models, replace(lora, strength=distilled_lora_strength_stage_2))
         self.models = models
+        self.recipe = Recipe("two-stage-hq", {"distilled_lora": [*self.guides, *self.refiners]})
 
     def plan(self, config: TwoStageHQConfig) -> list[StagePlan]:
         """The stages of a run."""
@@ -132,8 +133,7 @@ class TwoStageHQPipeline:
             loras=self.refiners,
             loop=res2s(noise),
         )
-        loras, latents = [*self.guides, *self.refiners], Latents(second.video, first.audio)
-        return finish("two-stage-hq", models, config, latents, on_step, distilled_lora=loras)
+        return finish(self, config, Latents(second.video, first.audio), on_step)
 
 
 def create_two_stage_hq_pipeline(

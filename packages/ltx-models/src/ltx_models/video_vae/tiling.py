@@ -66,7 +66,8 @@ class TileSizeConfig:
 
         Args:
             long_side: size and overlap in pixels; both axes get the overlap.
-            height, width: of the clip, in pixels.
+            height: of the clip, in pixels.
+            width: of the clip, in pixels.
             scale_factors: pixels per latent.
             frames: along time; None: not tiled.
 

@@ -69,7 +69,8 @@ class TwoStageHQPipeline:
     Args:
         models: an undistilled model with a spatial upscaler.
         distilled_lora: after the LoRAs of the models; its own strength does not count.
-        distilled_lora_strength_stage_1, distilled_lora_strength_stage_2: how strong it is in the stages.
+        distilled_lora_strength_stage_1: how strong it is in the first stage.
+        distilled_lora_strength_stage_2: how strong it is in the second.
 
     Raises:
         ConfigError: the models have no spatial upscaler, or there is no distilled LoRA in the second stage.

@@ -1,0 +1,74 @@
+"""The networks of a config, filled with random weights where they run: nothing is read, nothing is copied."""
+
+import math
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from ltx_loaders import QuantizationPolicy, evaluate, quantize_module
+from ltx_loaders.components import COMPONENTS
+from ltx_models.text_encoder import GemmaConfig, GemmaTextModel
+from ltx_models.upsampler import LatentUpsampler, LatentUpsamplerConfig
+from ltx_pipelines.cadence import EvaluationCadence
+from mlx.utils import tree_flatten
+
+from ltx_bench.configs import Config
+
+# Scales of norms and standard deviations: around 1, as in trained networks.
+AROUND_ONE = ("norm.weight", "std_of_means", "_layernorm.weight")
+
+
+def build(component: str, config: Config, dtype: mx.Dtype, quantize: str | None = None) -> Any:
+    """A network with random weights, evaluated.
+
+    Args:
+        component: a name of `ltx_loaders.components.COMPONENTS`, "text_encoder" or "spatial_upsampler".
+        dtype: of its weights, unless the component always runs in another.
+        quantize: of a transformer, as `QuantizationPolicy.of` takes it.
+    """
+    network: nn.Module
+    if component == "text_encoder":
+        network = GemmaTextModel(GemmaConfig.from_config(config["gemma"]))
+    elif component == "spatial_upsampler":
+        network = LatentUpsampler(LatentUpsamplerConfig.from_config(config["spatial_upscaler"]))
+    else:
+        entry = COMPONENTS[component]
+        options: dict[str, Any] = {}
+        if component == "embeddings_processor":
+            options["gemma"] = GemmaConfig.from_config(config["gemma"])
+        network = entry.create(config[entry.section], **options)
+        dtype = entry.dtype or dtype
+    randomize(network, dtype)
+    if quantize is not None:
+        quantize_module(network, QuantizationPolicy.of(quantize), config["transformer"]["num_layers"])
+    EvaluationCadence.here().apply(component, network)
+    evaluate(network)
+    return network
+
+
+def randomize(network: nn.Module, dtype: mx.Dtype) -> None:
+    """Uniform random weights whose outputs stay near 1 in size; nothing is computed yet.
+
+    Random, because matrix products of zeros run faster than those of numbers.
+    """
+    parameters: list[tuple[str, mx.array]] = tree_flatten(network.parameters())
+    keys = mx.random.split(mx.random.key(0), len(parameters))
+    weights = []
+    for (name, value), key in zip(parameters, keys, strict=True):
+        weights.append((name, _random(name, value.shape, dtype, key)))
+    network.load_weights(weights, strict=True)
+
+
+def _random(name: str, shape: tuple[int, ...], dtype: mx.Dtype, key: mx.array) -> mx.array:
+    if name.endswith(AROUND_ONE) and len(shape) == 1:
+        return mx.random.uniform(0.9, 1.1, shape, dtype, key)
+    # Rows of a matrix or a convolution: inputs of one output, all axes but the first.
+    inputs = math.prod(shape[1:]) if len(shape) > 1 else 1
+    bound = math.sqrt(3 / inputs) if len(shape) > 1 else 0.02
+    return mx.random.uniform(-bound, bound, shape, dtype, key)
+
+
+def nbytes(network: nn.Module) -> int:
+    """Bytes of a network's weights."""
+    parameters: list[tuple[str, mx.array]] = tree_flatten(network.parameters())
+    return sum(value.nbytes for _, value in parameters)

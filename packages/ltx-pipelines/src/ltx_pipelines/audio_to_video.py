@@ -19,6 +19,7 @@ from ltx_pipelines.media_input import read_audio
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.sources import encode_sound
 from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, pixel_shape, refine, refinement_plan
 from ltx_pipelines.two_stage import TwoStageConfig
@@ -94,20 +95,25 @@ class AudioToVideoPipeline:
         return [encode, StagePlan("encode audio", 1), first, *last]
 
     def __call__(
-        self, config: AudioToVideoConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: AudioToVideoConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip to a sound. Arguments as `OneStagePipeline`; `noise` is called for video and sound in
         either stage, though the sound takes none of it."""
         models, draw = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models)
-        positive, negative = encode_guided(models, config, on_step)
+        positive, negative = encode_guided(models, config, on_step, store)
         # The sound is no part of what the negative prompt speaks of.
         prompts = [positive, PromptContext(negative.video, positive.audio)]
         half, full = pixel_shape(config, 2), pixel_shape(config)
         latent = encode_sound(models, config.sound, full, on_step, silence=True)
         sound = ModalitySpec(initial=latent, noise_scale=0.0, frozen=True)
         items = encode_images(models, images, half)
-        first = guided_stage(config, models, prompts, items, draw, on_step, audio=sound)
+        first = guided_stage(config, models, prompts, items, draw, on_step, audio=sound, store=store)
         items = encode_images(models, images, full)
         last = refine(
             models,
@@ -119,6 +125,7 @@ class AudioToVideoPipeline:
             on_step=on_step,
             loras=self.loras,
             audio=sound,
+            store=store,
         )
         latents = Latents(last.video, latent)
         return finish(self, config, latents, on_step, config.sound)

@@ -13,6 +13,7 @@ from ltx_pipelines.few_steps import FewStepsConfig, few_steps_plan, first_stage
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.prompt import encode_prompts
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 
 
@@ -39,18 +40,24 @@ class DistilledPipeline:
         return few_steps_plan(config, self.models)
 
     def __call__(
-        self, config: DistilledConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: DistilledConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip. Arguments as `OneStagePipeline`; `noise` is called for both streams of stage 1, then
         for both of stage 2."""
         models, noise = self.models, noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
         images = prepare_images(config, models)
-        (context,) = encode_prompts(models, [config.prompt], on_step)
-        first = first_stage(models, config, context, encode_images(models, images, half), noise, on_step)
+        (context,) = encode_prompts(models, [config.prompt], on_step, store)
+        items = encode_images(models, images, half)
+        first = first_stage(models, config, context, items, noise, on_step, store=store)
         items = encode_images(models, images, full)
         latents = refine(
-            models, first, shape=full, context=context, items=items, noise=noise, on_step=on_step
+            models, first, shape=full, context=context, items=items, noise=noise, on_step=on_step, store=store
         )
         return finish(self, config, latents, on_step)
 

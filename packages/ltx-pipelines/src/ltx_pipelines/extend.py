@@ -18,6 +18,7 @@ from ltx_pipelines.from_source import SourceConfig, check_source, full_size_plan
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.resize import normalize_images, resize_and_center_crop
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.sources import encode_clip, encode_sound
 from ltx_pipelines.stages import StagePlan, pixel_shape
 
@@ -113,7 +114,12 @@ class ExtendPipeline:
         return [*full_size_plan(config, self.models, self.distilled), *decoding_plan(config)]
 
     def __call__(
-        self, config: ExtendConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: ExtendConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Extend a clip. Arguments as `OneStagePipeline`.
 
@@ -131,7 +137,7 @@ class ExtendPipeline:
             heard = window.heard(sound, len(frames))
             audio = window.sound(encode_sound(models, heard, pixel_shape(config), on_step))
         latents = full_size_stage(
-            config, models, self.distilled, pixel_shape(config), video, audio, draw, on_step
+            config, models, self.distilled, pixel_shape(config), video, audio, draw, on_step, store
         )
         made = finish(self, config, latents, on_step)
         if sound is not None and made.audio is not None:

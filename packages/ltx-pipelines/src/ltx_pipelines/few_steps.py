@@ -15,6 +15,7 @@ from ltx_pipelines.events import OnStep
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import PromptContext
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import (
     FROM_NOISE,
     Latents,
@@ -63,6 +64,7 @@ def first_stage(
     on_step: OnStep,
     *,
     loras: Sequence[LoraPathStrength] = (),
+    store: StageStore | None = None,
 ) -> Latents:
     """Few steps at half size, without guidance.
 
@@ -81,6 +83,7 @@ def first_stage(
         video=ModalitySpec(items),
         audio=FROM_NOISE if config.generate_audio else None,
         loras=loras,
+        store=store,
     )
 
 

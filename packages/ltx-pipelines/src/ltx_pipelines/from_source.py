@@ -17,6 +17,7 @@ from ltx_pipelines.guided import check_guidance, guided, guided_plan, guided_sig
 from ltx_pipelines.media_input import VideoInput
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import encode_prompts
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import Latents, ModalitySpec, StagePlan, denoise, describe_stage, unguided
 
 
@@ -120,6 +121,7 @@ def full_size_stage(
     audio: ModalitySpec | None,
     noise: NoiseFn,
     on_step: OnStep,
+    store: StageStore | None = None,
 ) -> Latents:
     """Encode the prompt, and denoise at full size: in few steps without guidance, or guided.
 
@@ -128,7 +130,7 @@ def full_size_stage(
         video, audio: how the streams begin; None leaves the sound out.
     """
     prompts = [config.prompt] if distilled else [config.prompt, config.negative_prompt]
-    contexts = encode_prompts(models, prompts, on_step)
+    contexts = encode_prompts(models, prompts, on_step, store)
     if distilled:
         sigmas, make_denoiser = stage_1_sigmas(config.num_inference_steps), unguided(contexts[0])
     else:
@@ -145,4 +147,5 @@ def full_size_stage(
         on_step=on_step,
         video=video,
         audio=audio,
+        store=store,
     )

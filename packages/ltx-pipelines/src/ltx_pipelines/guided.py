@@ -17,6 +17,7 @@ from ltx_pipelines.events import OnStep
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import PromptContext, encode_prompts
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import (
     FROM_NOISE,
     Latents,
@@ -59,10 +60,12 @@ def check_guidance(config: GuidedConfig, models: ModelSource) -> None:
     warn_of_guidance(models, *config.guidance(models.defaults))
 
 
-def encode_guided(models: ModelSource, config: GuidedConfig, on_step: OnStep) -> list[PromptContext]:
+def encode_guided(
+    models: ModelSource, config: GuidedConfig, on_step: OnStep, store: StageStore | None = None
+) -> list[PromptContext]:
     """The contexts of the prompt and of the negative prompt; errors as `check_guidance`."""
     check_guidance(config, models)
-    return encode_prompts(models, [config.prompt, config.negative_prompt], on_step)
+    return encode_prompts(models, [config.prompt, config.negative_prompt], on_step, store)
 
 
 def guided_stage(
@@ -77,6 +80,7 @@ def guided_stage(
     loras: Sequence[LoraPathStrength] = (),
     sigmas: mx.array | None = None,
     loop: Loop = euler,
+    store: StageStore | None = None,
 ) -> Latents:
     """The first of two stages: guided, at half size.
 
@@ -103,6 +107,7 @@ def guided_stage(
         audio=audio or (FROM_NOISE if config.generate_audio else None),
         loras=loras,
         loop=loop,
+        store=store,
     )
 
 

@@ -26,6 +26,7 @@ from ltx_pipelines.references import (
     references_plan,
 )
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 
 
@@ -120,7 +121,12 @@ class ICLoraPipeline:
         return [prompt, references_plan(config.video_conditioning), *rest]
 
     def __call__(
-        self, config: ICLoraConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: ICLoraConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip. Arguments as `DistilledPipeline`; the references' tokens stand behind all others.
 
@@ -131,18 +137,25 @@ class ICLoraPipeline:
         models, noise = self.models, noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
         images = prepare_images(config, models)
-        (context,) = encode_prompts(models, [config.prompt], on_step)
+        (context,) = encode_prompts(models, [config.prompt], on_step, store)
         items = [
             *encode_images(models, images, half),
             *encode_references(
                 models, config.video_conditioning, half, self.scale, config.attention, on_step
             ),
         ]
-        latents = first_stage(models, config, context, items, noise, on_step, loras=self.loras)
+        latents = first_stage(models, config, context, items, noise, on_step, loras=self.loras, store=store)
         if not config.skip_stage_2:
             items = encode_images(models, images, full)
             latents = refine(
-                models, latents, shape=full, context=context, items=items, noise=noise, on_step=on_step
+                models,
+                latents,
+                shape=full,
+                context=context,
+                items=items,
+                noise=noise,
+                on_step=on_step,
+                store=store,
             )
         return finish(self, config, latents, on_step)
 

@@ -13,6 +13,7 @@ from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
 from ltx_pipelines.two_stage import TwoStageConfig
 
@@ -50,14 +51,19 @@ class KeyframeInterpolationPipeline:
         return two_stage_plan(config, self.models)
 
     def __call__(
-        self, config: KeyframeInterpolationConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: KeyframeInterpolationConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip. Arguments as `TwoStagePipeline`."""
         models, noise = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models)
-        prompts = encode_guided(models, config, on_step)
+        prompts = encode_guided(models, config, on_step, store)
         keyframes = encode_keyframes(models, images, pixel_shape(config, 2))
-        first = guided_stage(config, models, prompts, keyframes, noise, on_step)
+        first = guided_stage(config, models, prompts, keyframes, noise, on_step, store=store)
         latents = refine(
             models,
             first,
@@ -67,6 +73,7 @@ class KeyframeInterpolationPipeline:
             loras=self.loras,
             noise=noise,
             on_step=on_step,
+            store=store,
         )
         return finish(self, config, latents, on_step)
 

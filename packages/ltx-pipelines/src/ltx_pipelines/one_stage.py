@@ -14,6 +14,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import encode_guided, guided, guided_plan, guided_sigmas
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import FROM_NOISE, ModalitySpec, StagePlan, denoise, pixel_shape
 
 
@@ -36,7 +37,12 @@ class OneStagePipeline:
         return [*guided_plan(config, self.models, "denoise"), *decoding_plan(config)]
 
     def __call__(
-        self, config: GuidedConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: GuidedConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip.
 
@@ -44,10 +50,12 @@ class OneStagePipeline:
             on_step: called as each stage begins and advances; may raise `Cancelled`.
             noise: replaces the noise that comes from the seed; called for video, then for audio, with the
                 tokens (1, T, D) that it is for.
+            store: keeps what the stages have made, and gives back what an earlier run has kept; with noise
+                from the seed only.
         """
         models, shape = self.models, pixel_shape(config)
         images = prepare_images(config, models)
-        positive, negative = encode_guided(models, config, on_step)
+        positive, negative = encode_guided(models, config, on_step, store)
         latents = denoise(
             models,
             stage="denoise",
@@ -58,6 +66,7 @@ class OneStagePipeline:
             on_step=on_step,
             video=ModalitySpec(encode_images(models, images, shape)),
             audio=FROM_NOISE if config.generate_audio else None,
+            store=store,
         )
         return finish(self, config, latents, on_step)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 
 from ltx_pipelines.events import OnStep, StageEvent
+from ltx_pipelines.saved import StageStore, kept
 from ltx_pipelines.tokenizer import Tokenizer
 from ltx_pipelines.tripwires import check_signal
 
@@ -48,12 +49,23 @@ class TextEncoder:
         return PromptContext(video, audio)
 
 
-def encode_prompts(models: "ModelSource", prompts: Sequence[str], on_step: OnStep) -> list[PromptContext]:
+def encode_prompts(
+    models: "ModelSource", prompts: Sequence[str], on_step: OnStep, store: StageStore | None = None
+) -> list[PromptContext]:
     """Encode each prompt by itself, so that none depends on the others."""
+
+    def make() -> dict[str, mx.array]:
+        arrays: dict[str, mx.array] = {}
+        with models.text_encoder() as encode:
+            for index, prompt in enumerate(prompts):
+                if index:
+                    on_step(StageEvent(STAGE, index, len(prompts)))
+                context = encode(prompt)
+                arrays |= {f"video_{index}": context.video, f"audio_{index}": context.audio}
+        return arrays
+
     on_step(StageEvent(STAGE, 0, len(prompts)))
-    contexts = []
-    with models.text_encoder() as encode:
-        for index, prompt in enumerate(prompts, start=1):
-            contexts.append(encode(prompt))
-            on_step(StageEvent(STAGE, index, len(prompts)))
-    return contexts
+    arrays = kept(store, STAGE, make)
+    on_step(StageEvent(STAGE, len(prompts), len(prompts)))
+    contexts = ((arrays[f"video_{index}"], arrays[f"audio_{index}"]) for index in range(len(prompts)))
+    return [PromptContext(video, audio) for video, audio in contexts]

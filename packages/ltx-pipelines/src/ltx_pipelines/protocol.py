@@ -7,6 +7,7 @@ from ltx_core.noisers import NoiseFn
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import StagePlan
 
 C = TypeVar("C", contravariant=True)
@@ -28,5 +29,10 @@ class Pipeline(Protocol[C]):
         ...
 
     def __call__(
-        self, config: C, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: C,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult: ...

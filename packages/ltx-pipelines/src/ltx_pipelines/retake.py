@@ -16,6 +16,7 @@ from ltx_pipelines.from_source import SourceConfig, check_source, full_size_plan
 from ltx_pipelines.images import MediaError
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.sources import encode_clip, encode_sound
 from ltx_pipelines.stages import FROM_NOISE, Latents, ModalitySpec, StagePlan, pixel_shape
 
@@ -92,7 +93,12 @@ class RetakePipeline:
         return [*full_size_plan(config, self.models, self.distilled), *decoding_plan(config)]
 
     def __call__(
-        self, config: RetakeConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: RetakeConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make the range anew. Arguments as `OneStagePipeline`; `noise` is called for kept streams too."""
         check_source(config, self.models, self.distilled)
@@ -106,7 +112,7 @@ class RetakePipeline:
         video = config.spec(picture, config.regenerate_video)
         audio = config.spec(heard, config.regenerate_audio) if config.generate_audio else None
         draw = noise or RandomNoise(config.seed)
-        made = full_size_stage(config, models, self.distilled, shape, video, audio, draw, on_step)
+        made = full_size_stage(config, models, self.distilled, shape, video, audio, draw, on_step, store)
         # A kept stream ends as its source, but for rounding.
         kept_sound = audio is not None and audio.frozen
         latents = Latents(picture if video.frozen else made.video, heard if kept_sound else made.audio)

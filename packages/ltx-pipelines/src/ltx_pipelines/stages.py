@@ -28,6 +28,7 @@ from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.events import OnStep, StageEvent
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.prompt import PromptContext
+from ltx_pipelines.saved import STREAMS, DrawnNoise, StageStore, kept
 from ltx_pipelines.tripwires import check_signal
 
 if TYPE_CHECKING:
@@ -82,15 +83,15 @@ class ModalitySpec:
 FROM_NOISE = ModalitySpec()
 """A stream that is made from nothing but noise."""
 
-Loop = Callable[[mx.array, LatentState | None, LatentState | None, Denoiser], Iterator[StepEvent]]
-"""A sampling method: (sigmas, video, audio, denoiser) to the events of its steps."""
+Loop = Callable[[mx.array, LatentState | None, LatentState | None, Denoiser, int], Iterator[StepEvent]]
+"""A sampling method: (sigmas, video, audio, denoiser, steps made before) to the events of its steps."""
 
 
 def euler(
-    sigmas: mx.array, video: LatentState | None, audio: LatentState | None, denoiser: Denoiser
+    sigmas: mx.array, video: LatentState | None, audio: LatentState | None, denoiser: Denoiser, start: int
 ) -> Iterator[StepEvent]:
     """The method of most pipelines."""
-    return euler_denoising_loop(sigmas, video, audio, EulerDiffusionStep(), denoiser)
+    return euler_denoising_loop(sigmas, video, audio, EulerDiffusionStep(), denoiser, start=start)
 
 
 def denoise(
@@ -107,6 +108,7 @@ def denoise(
     loras: Sequence[LoraPathStrength] = (),
     loop: Loop = euler,
     number: int = 1,
+    store: StageStore | None = None,
 ) -> Latents:
     """One denoising stage.
 
@@ -120,20 +122,29 @@ def denoise(
         loras: of this stage alone, after those of the models.
         loop: the sampling method.
         number: 2 for the second of two stages, where the models' LoRAs may have other strengths.
+        store: keeps the state after every step, and the result; what it has of an earlier run is not made
+            again.
+
+    Raises:
+        BrokenSignalError: a step gave NaN or infinity, or all steps the same number everywhere.
     """
     steps = sigmas.size - 1
     on_step(StageEvent(stage, 0, steps))
-    noiser = GaussianNoiser(noise)
+    saved = None if store is None else store.load(stage)
+    if saved is not None and saved.finished:
+        saved.draw_again(noise)
+        on_step(StageEvent(stage, steps, steps))
+        return Latents(saved.arrays.get("video"), saved.arrays.get("audio"))
+    drawn = DrawnNoise(noise)
+    noiser = GaussianNoiser(drawn)
     tools: tuple[Any, Any] = models.layout.video_tools(shape), models.layout.audio_tools(shape)
     states: list[LatentState | None] = [
         None if spec is None else spec.state(own, noiser)
         for spec, own in zip((video, audio), tools, strict=True)
     ]
 
-    def own_latent(stream: int, tokens: mx.array | None) -> mx.array | None:
+    def own_latent(stream: int, tokens: mx.array) -> mx.array:
         """The stream's own tokens, without appended ones, as a latent."""
-        if tokens is None:
-            return None
         own = tools[stream]
         latent: mx.array = own.patchifier.unpatchify(tokens[:, : own.num_tokens], own.target_shape)
         return latent
@@ -143,25 +154,40 @@ def denoise(
     streams = {"video": video is not None, "audio": audio is not None}
     with models.transformer(**streams, loras=loras, stage=number) as transformer:
         denoiser = make_denoiser(X0Model(partial(transformer, cache=transformer.make_cache())))
-        for event in loop(sigmas, states[0], states[1], denoiser):
+        start = 0
+        if saved is not None:
+            states, start = saved.states(states, denoiser), saved.step
+        for event in loop(sigmas, states[0], states[1], denoiser, start):
             states = [event.video, event.audio]
-            done = min(event.step + 1, steps)
-            on_step(StageEvent(stage, done, steps, event.sigma_next, own_latent(0, event.video_x0)))
-    result = Latents(*(own_latent(i, None if s is None else s.latent) for i, s in enumerate(states)))
-    for name, latent in (("video", result.video), ("audio", result.audio)):
-        if latent is not None:
-            check_signal(stage, f"{name} latent", latent)
-    return result
+            last = event.step + 1 == event.num_steps
+            latents = {
+                name: own_latent(index, state.latent)
+                for index, (name, state) in enumerate(zip(STREAMS, states, strict=True))
+                if state is not None
+            }
+            for name, latent in latents.items():
+                check_signal(stage, f"{name} latent", latent, may_be_constant=not last)
+            if store is not None:
+                store.save(stage, drawn.result(latents) if last else drawn.so_far(event, denoiser))
+            preview = None if event.video_x0 is None else own_latent(0, event.video_x0)
+            on_step(StageEvent(stage, min(event.step + 1, steps), steps, event.sigma_next, preview))
+    return Latents(latents.get("video"), latents.get("audio"))
 
 
-def upsample(models: "ModelSource", latent: mx.array, on_step: OnStep) -> mx.array:
+def upsample(
+    models: "ModelSource", latent: mx.array, on_step: OnStep, store: StageStore | None = None
+) -> mx.array:
     """A video latent at twice its height and width."""
     from ltx_models.upsampler import upsample_video
 
+    def make() -> dict[str, mx.array]:
+        with models.spatial_upsampler() as (upsampler, statistics):
+            video = upsample_video(latent, upsampler, statistics)
+            mx.eval(video)
+        return {"video": video}
+
     on_step(StageEvent("upsample", 0, 1))
-    with models.spatial_upsampler() as (upsampler, statistics):
-        video = upsample_video(latent, upsampler, statistics)
-        mx.eval(video)
+    video = kept(store, "upsample", make)["video"]
     on_step(StageEvent("upsample", 1, 1))
     return video
 
@@ -183,6 +209,7 @@ def refine(
     loras: Sequence[LoraPathStrength] = (),
     audio: ModalitySpec | None = None,
     loop: Loop = euler,
+    store: StageStore | None = None,
 ) -> Latents:
     """Upsampling, then the second stage: the distilled schedule's last steps at full size, without guidance.
 
@@ -195,7 +222,7 @@ def refine(
     assert latents.video is not None
     sigmas = mx.array(STAGE_2_DISTILLED_SIGMA_VALUES, mx.float32)
     level = STAGE_2_DISTILLED_SIGMA_VALUES[0]
-    upsampled = upsample(models, latents.video, on_step)
+    upsampled = upsample(models, latents.video, on_step, store)
     if audio is None and latents.audio is not None:
         audio = ModalitySpec(initial=latents.audio, noise_scale=level)
     return denoise(
@@ -211,6 +238,7 @@ def refine(
         loras=loras,
         loop=loop,
         number=2,
+        store=store,
     )
 
 

@@ -15,6 +15,7 @@ from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.guided import check_guidance, encode_guided, guided, guided_sigmas
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import StagePlan, denoise, pixel_shape
 
 # What belongs to the picture, and is not there.
@@ -87,12 +88,17 @@ class TextToAudioPipeline:
         return [*stages, *decoding_plan(config, video=False)]
 
     def __call__(
-        self, config: TextToAudioConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: TextToAudioConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a sound: a result without frames, whose `save` writes a wav file. Arguments as
         `OneStagePipeline`; `noise` is called once."""
         models = self.models
-        positive, negative = encode_guided(models, config, on_step)
+        positive, negative = encode_guided(models, config, on_step, store)
         latents = denoise(
             models,
             stage="denoise",
@@ -102,6 +108,7 @@ class TextToAudioPipeline:
             noise=noise or RandomNoise(config.seed),
             on_step=on_step,
             video=None,
+            store=store,
         )
         return finish(self, config, latents, on_step)
 

@@ -14,6 +14,7 @@ from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine
 
 
@@ -49,7 +50,12 @@ class TwoStagePipeline:
         return two_stage_plan(config, self.models)
 
     def __call__(
-        self, config: TwoStageConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: TwoStageConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip. Arguments as `OneStagePipeline`; `noise` is called for both streams of stage 1, then
         for both of stage 2."""
@@ -57,9 +63,9 @@ class TwoStagePipeline:
         draw = noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
         images = prepare_images(config, models)
-        prompts = encode_guided(models, config, on_step)
+        prompts = encode_guided(models, config, on_step, store)
         items = encode_images(models, images, half)
-        first = guided_stage(config, models, prompts, items, draw, on_step)
+        first = guided_stage(config, models, prompts, items, draw, on_step, store=store)
         second = refine(
             models,
             first,
@@ -69,6 +75,7 @@ class TwoStagePipeline:
             noise=draw,
             on_step=on_step,
             loras=self.loras,
+            store=store,
         )
         # The second stage only listens to the sound: it is finished after the first.
         latents = Latents(second.video, first.audio)

@@ -20,6 +20,7 @@ from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
+from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import Latents, Loop, StagePlan, pixel_shape, refine, tokens_of
 from ltx_pipelines.two_stage import TwoStageConfig
 
@@ -56,9 +57,14 @@ def res2s(noise: NoiseFn | None) -> Loop:
     )
 
     def loop(
-        sigmas: mx.array, video: LatentState | None, audio: LatentState | None, denoiser: Denoiser
+        sigmas: mx.array,
+        video: LatentState | None,
+        audio: LatentState | None,
+        denoiser: Denoiser,
+        start: int,
     ) -> Iterator[StepEvent]:
-        return res2s_loop(sigmas, video, audio, Res2sDiffusionStep(), denoiser, step, substep)
+        stepper = Res2sDiffusionStep()
+        return res2s_loop(sigmas, video, audio, stepper, denoiser, step, substep, start=start)
 
     return loop
 
@@ -95,7 +101,12 @@ class TwoStageHQPipeline:
         return two_stage_plan(config, self.models, PASSES)
 
     def __call__(
-        self, config: TwoStageHQConfig, *, on_step: OnStep = ignore, noise: NoiseFn | None = None
+        self,
+        config: TwoStageHQConfig,
+        *,
+        on_step: OnStep = ignore,
+        noise: NoiseFn | None = None,
+        store: StageStore | None = None,
     ) -> GenerationResult:
         """Make a clip.
 
@@ -107,7 +118,7 @@ class TwoStageHQPipeline:
         """
         models, start = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models)
-        prompts = encode_guided(models, config, on_step)
+        prompts = encode_guided(models, config, on_step, store)
         # Unlike the other pipelines, the schedule follows the size of the clip.
         sigmas = LTX2Scheduler().execute(
             config.steps(models.defaults), default_number_of_tokens=tokens_of(config, models, 2)
@@ -122,6 +133,7 @@ class TwoStageHQPipeline:
             loras=self.guides,
             sigmas=sigmas,
             loop=res2s(noise),
+            store=store,
         )
         second = refine(
             models,
@@ -133,6 +145,7 @@ class TwoStageHQPipeline:
             on_step=on_step,
             loras=self.refiners,
             loop=res2s(noise),
+            store=store,
         )
         return finish(self, config, Latents(second.video, first.audio), on_step)
 

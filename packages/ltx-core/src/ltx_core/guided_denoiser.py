@@ -15,6 +15,7 @@ from ltx_core.perturbations import (
     PerturbationConfig,
     PerturbationType,
 )
+from ltx_core.ranks import gather_items, own_items
 from ltx_core.types import LatentState, Modality
 
 NEUTRAL_GUIDER = MultiModalGuider(MultiModalGuiderParams())
@@ -93,6 +94,8 @@ class GuidedDenoiser:
         audio_guider: the same for audio.
         max_batch_size: samples per call of the network. The passes are stacked along the batch axis up to
             that many; 1 runs them one by one, with the least memory and the same result up to rounding.
+        group: processes that divide the passes among themselves; each has the whole network, is called with
+            the same states, and gets the same results. None: this process computes all passes.
 
     Raises:
         ConfigError: if `max_batch_size` is less than 1.
@@ -106,6 +109,7 @@ class GuidedDenoiser:
         video_guider: Guider | None = None,
         audio_guider: Guider | None = None,
         max_batch_size: int = 1,
+        group: mx.distributed.Group | None = None,
     ) -> None:
         if max_batch_size < 1:
             raise ConfigError(f"max_batch_size must be at least 1, got {max_batch_size}")
@@ -115,6 +119,7 @@ class GuidedDenoiser:
         self.video_guider = video_guider
         self.audio_guider = audio_guider
         self.max_batch_size = max_batch_size
+        self.group = group
         self.last: Predictions = (None, None)
         self._constants: dict[tuple[int, ...], tuple[Sequence[mx.array], mx.array]] = {}
         self._positions: Predictions = (None, None)
@@ -152,7 +157,7 @@ class GuidedDenoiser:
         if all(skip or state is None for skip, state in zip(skipped, states, strict=True)):
             return self.last
         passes = guidance_passes(*contexts, *guiders)
-        results = self._predict(passes, states, sigma, skipped)
+        results = self._predict_together(passes, states, sigma, skipped)
         guided = (
             last if skip else None if result is None else guider.calculate(*_by_name(passes, result))
             for last, skip, result, guider in zip(self.last, skipped, results, guiders, strict=True)
@@ -170,6 +175,20 @@ class GuidedDenoiser:
             self._constants.clear()
             self._positions = (video, audio)
 
+    def _predict_together(
+        self,
+        passes: Sequence[GuidancePass],
+        states: tuple[LatentState | None, LatentState | None],
+        sigma: float,
+        skipped: tuple[bool, ...],
+    ) -> tuple[list[mx.array] | None, ...]:
+        """The predictions of every pass, for each stream, whoever computes them."""
+        if self.group is None:
+            return self._predict(passes, states, sigma, skipped)
+        own = self._predict(own_items(passes, self.group), states, sigma, skipped)
+        gathered = iter(gather_items([part for part in own if part], len(passes), self.group))
+        return tuple(None if part is None else next(gathered) for part in own)
+
     def _predict(
         self,
         passes: Sequence[GuidancePass],
@@ -177,7 +196,7 @@ class GuidedDenoiser:
         sigma: float,
         skipped: tuple[bool, ...],
     ) -> tuple[list[mx.array] | None, ...]:
-        """The predictions of every pass, for each stream."""
+        """The predictions of these passes, for each stream."""
         batch = next(state for state in states if state is not None).latent.shape[0]
         configs = [item.perturbations for item in passes for _ in range(batch)]
         contexts = ([item.video_context for item in passes], [item.audio_context for item in passes])

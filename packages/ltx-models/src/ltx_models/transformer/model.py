@@ -10,6 +10,7 @@ from ltx_models.transformer.adaln import AdaLayerNormSingle, get_ada_values
 from ltx_models.transformer.cache import TransformerCache
 from ltx_models.transformer.config import LTXModelConfig, StreamConfig
 from ltx_models.transformer.preprocess import check_modality, prepare_stream
+from ltx_models.transformer.sharding import own_share, shard_blocks
 from ltx_models.transformer.text_projection import PixArtAlphaTextProjection
 from ltx_models.transformer.transformer import PREFIX, BasicAVTransformerBlock, modulate
 from ltx_models.transformer.transformer_args import TransformerArgs
@@ -27,12 +28,14 @@ class LTXModel(nn.Module):
         config: what it was built from.
         eval_every: evaluate after that many blocks, 0 for never. Metal kills command buffers that run for
             long, so a small number is right there; elsewhere one graph for the whole network is faster.
+        own_heads: which heads of every attention are in this process; all, but for `shard`.
     """
 
     def __init__(self, config: LTXModelConfig) -> None:
         super().__init__()
         self.config = config
         self.eval_every = 0
+        self.own_heads = slice(None)
         if config.video:
             self._init_stream("", config.video)
             if config.use_keyframes_abs_pos_embedding:
@@ -67,6 +70,20 @@ class LTXModel(nn.Module):
         """Dtype of the hidden states: that of weights which are never quantised."""
         result: mx.Dtype = self["scale_shift_table" if self.config.video else "audio_scale_shift_table"].dtype
         return result
+
+    def shard(self, group: mx.distributed.Group) -> None:
+        """Divide the blocks among the processes of a group, which call the network together from then on.
+
+        Each keeps its share of the weights, and none is read for it: to be called before they are, and after
+        LoRAs are fused. Results are the same in all processes, and those of one alone up to rounding.
+
+        Raises:
+            ConfigError: as `sharding.shard_blocks`; the network is unchanged then.
+        """
+        shard_blocks(self.transformer_blocks, group)
+        streams = [sizes for sizes in (self.config.video, self.config.audio) if sizes]
+        # Attention between the streams has as many heads as either of them.
+        self.own_heads = own_share(streams[0].heads, group)
 
     def make_cache(self) -> TransformerCache:
         """An empty cache for one generation: the calls of all its steps and guidance passes.

@@ -63,7 +63,7 @@ def prepare_stream(
         timesteps=modulation,
         embedded_timestep=embedded,
         prompt_timestep=prompt,
-        positional_embeddings=self_rope(model.config, stream, modality.positions, cache),
+        positional_embeddings=self_rope(model.config, stream, modality.positions, cache, model.own_heads),
         self_attention_mask=_bias(prepare_self_attention_mask, modality.attention_mask, model.dtype, cache),
         cross=_prepare_cross(model, stream, modality, other, cache) if other else None,
         enabled=modality.enabled,
@@ -78,29 +78,48 @@ def patchify(model: "LTXModel", stream: str, modality: Modality) -> mx.array:
     return x
 
 
-def self_rope(config: LTXModelConfig, stream: str, positions: mx.array, cache: TransformerCache) -> FreqsCis:
-    """Rotation of a stream's tokens in its self-attention."""
+def self_rope(
+    config: LTXModelConfig,
+    stream: str,
+    positions: mx.array,
+    cache: TransformerCache,
+    own_heads: slice = slice(None),
+) -> FreqsCis:
+    """Rotation of a stream's tokens in these heads of its self-attention."""
     sizes = _sizes(config, stream)
     return cache.get(
-        ("rope", stream), positions, lambda: _rope(config, positions, sizes.dim, sizes.max_pos, sizes.heads)
+        ("rope", stream),
+        positions,
+        lambda: _rope(config, positions, sizes.dim, sizes.max_pos, sizes.heads, own_heads),
     )
 
 
-def cross_rope(config: LTXModelConfig, stream: str, positions: mx.array, cache: TransformerCache) -> FreqsCis:
+def cross_rope(
+    config: LTXModelConfig,
+    stream: str,
+    positions: mx.array,
+    cache: TransformerCache,
+    own_heads: slice = slice(None),
+) -> FreqsCis:
     """Rotation of a stream's tokens in attention between the streams: by time alone, in audio's width."""
     audio = _sizes(config, "audio")
     max_pos = max(_sizes(config, "video").max_pos[0], audio.max_pos[0])
     return cache.get(
         ("cross rope", stream),
         positions,
-        lambda: _rope(config, positions[:, :1], audio.dim, (max_pos,), audio.heads),
+        lambda: _rope(config, positions[:, :1], audio.dim, (max_pos,), audio.heads, own_heads),
     )
 
 
 def _rope(
-    config: LTXModelConfig, positions: mx.array, dim: int, max_pos: tuple[float, ...], heads: int
+    config: LTXModelConfig,
+    positions: mx.array,
+    dim: int,
+    max_pos: tuple[float, ...],
+    heads: int,
+    own_heads: slice,
 ) -> FreqsCis:
-    return precompute_freqs_cis(
+    cosines, sines = precompute_freqs_cis(
         positions,
         dim,
         theta=config.positional_embedding_theta,
@@ -108,6 +127,7 @@ def _rope(
         num_attention_heads=heads,
         double_precision=config.double_precision_rope,
     )
+    return cosines[:, own_heads], sines[:, own_heads]
 
 
 def _prepare_cross(
@@ -116,7 +136,7 @@ def _prepare_cross(
     factor = model.config.av_ca_timestep_scale_multiplier / model.config.timestep_scale_multiplier
     scale_shift, _ = _modulate(model, f"av_ca_{stream}_scale_shift_adaln_single", modality.timesteps, cache)
     gate, _ = _modulate(model, CROSS_GATE[stream], other.sigma, cache, factor)
-    positional_embeddings = cross_rope(model.config, stream, modality.positions, cache)
+    positional_embeddings = cross_rope(model.config, stream, modality.positions, cache, model.own_heads)
     return CrossModalArgs(positional_embeddings, scale_shift, gate)
 
 

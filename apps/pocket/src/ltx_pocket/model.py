@@ -17,6 +17,7 @@ from ltx_loaders import LoaderError, QuantizationPolicy
 from ltx_pipelines import (
     AudioToVideoPipeline,
     CheckpointModels,
+    Devices,
     DistilledPipeline,
     ExtendPipeline,
     ICLoraPipeline,
@@ -75,6 +76,7 @@ def open_models(
     dtype: str | mx.Dtype | None = None,
     memory: Memory = Memory.KEEP,
     quantize: str | int | None = None,
+    devices: Devices | None = None,
 ) -> CheckpointModels:
     """The networks of the pocket model.
 
@@ -86,6 +88,7 @@ def open_models(
         dtype: as in `CheckpointModels`.
         memory: the networks are small, so they stay by default.
         quantize: as in `CheckpointModels`, in groups of 32: its layers are no multiples of 64.
+        devices: as in `CheckpointModels`.
 
     Raises:
         LoaderError: a file is missing or damaged, or a LoRA is for another network.
@@ -111,6 +114,7 @@ def open_models(
         dtype=dtype,
         memory=memory,
         quantize=None if quantize is None else QuantizationPolicy.of(quantize, 32),
+        devices=devices,
         name=" + ".join([NAME, *map(str, loras)]),
         defaults=DEFAULTS,
     )

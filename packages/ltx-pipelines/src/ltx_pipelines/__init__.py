@@ -9,6 +9,7 @@ from ltx_pipelines.audio_to_video import (
 )
 from ltx_pipelines.config import ClipConfig, GuidanceChange
 from ltx_pipelines.defaults import PipelineDefaults
+from ltx_pipelines.devices import Devices, Division
 from ltx_pipelines.distillation import ModelWarning
 from ltx_pipelines.distilled import DistilledConfig, DistilledPipeline, create_distilled_pipeline
 from ltx_pipelines.enhance import enhance_prompt
@@ -59,8 +60,10 @@ __all__ = [
     "Cancelled",
     "CheckpointModels",
     "ClipConfig",
+    "Devices",
     "DistilledConfig",
     "DistilledPipeline",
+    "Division",
     "ExtendConfig",
     "ExtendPipeline",
     "GenerationResult",

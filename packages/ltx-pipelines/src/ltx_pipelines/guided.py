@@ -169,6 +169,7 @@ def guided(
             create_multimodal_guider_factory(video, negative.video),
             create_multimodal_guider_factory(audio, negative.audio),
             max_batch_size=MAX_PASSES if tokens_of(config, models, divisor) < STACK_BELOW_TOKENS else 1,
+            group=models.pass_group,
         )
 
     return make_denoiser

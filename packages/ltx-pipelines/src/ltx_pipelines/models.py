@@ -25,6 +25,7 @@ from ltx_loaders import (
 
 from ltx_pipelines.cadence import EvaluationCadence
 from ltx_pipelines.defaults import PipelineDefaults, defaults_for
+from ltx_pipelines.devices import Devices, Division
 from ltx_pipelines.distillation import is_distilled
 from ltx_pipelines.layout import LatentLayout, read_layout
 from ltx_pipelines.loras import LoraPathStrength, check_loras, fuse
@@ -53,6 +54,7 @@ class ModelOptions(TypedDict, total=False):
     dtype: str | mx.Dtype | None
     memory: Memory
     quantize: str | int | QuantizationPolicy | None
+    devices: Devices | None
 
 
 class ModelSource(Protocol):
@@ -66,6 +68,7 @@ class ModelSource(Protocol):
         num_blocks: of its transformer.
         distilled: whether it is made for few steps without guidance; None: not known.
         lora_reports: what each LoRA that was checked would change.
+        pass_group: processes that divide the passes of guided steps; None: this one makes all of them.
     """
 
     name: str
@@ -75,6 +78,7 @@ class ModelSource(Protocol):
     num_blocks: int
     distilled: bool | None
     lora_reports: list[LoraReport]
+    pass_group: mx.distributed.Group | None
 
     def require_spatial_upsampler(self) -> None:
         """Raise ConfigError if there is no spatial upscaler."""
@@ -136,6 +140,7 @@ class CheckpointModels:
         dtype: str | mx.Dtype | None = None,
         memory: Memory = Memory.FREE,
         quantize: str | int | QuantizationPolicy | None = None,
+        devices: Devices | None = None,
         name: str | None = None,
         defaults: PipelineDefaults | None = None,
     ) -> None:
@@ -151,12 +156,14 @@ class CheckpointModels:
             quantize: the transformer's weights, as they are read and after its LoRAs: 8 or 4 bits, "mxfp8",
                 "mxfp4", "nvfp4" or a policy. None: as they are stored, those of an fp8 checkpoint expanded;
                 "fp8": these kept in 8 bits and expanded at each use.
+            devices: processes that denoise together; None: this one does it alone.
             name: for people and records; None: the names of checkpoint and LoRAs.
             defaults: what the model is best used with; None: by the generation that the checkpoint states.
 
         Raises:
             LoaderError: a file is missing, damaged or foreign, or a LoRA is for another network.
-            ConfigError: an unsupported dtype or quantisation, or a text encoder of another kind.
+            ConfigError: an unsupported dtype or quantisation, a text encoder of another kind, or more devices
+                than a transformer can be divided among.
         """
         if keep_fp8 := quantize == "fp8":
             quantize = None
@@ -176,6 +183,8 @@ class CheckpointModels:
         self.dtype = resolve_dtype(dtype)
         self.memory = memory
         self.quantize = quantize
+        self.devices = devices
+        self.pass_group = devices.group if devices and devices.division is Division.SPLIT else None
         pack = Pack.read(self.checkpoint.metadata)
         source = Path(pack.source) if pack else self.checkpoint.path
         self.name = name or " + ".join([source.name, *map(str, self.loras)])
@@ -203,6 +212,7 @@ class CheckpointModels:
             if component == "transformer":
                 self.lora_reports += check_loras(network, self.loras)
                 self._check_quantization(network)
+                self._shard(network)
         if self.upsampler_path is not None:
             load_upsampler(self.upsampler_path, self.dtype)
 
@@ -294,7 +304,13 @@ class CheckpointModels:
             fuse(network, component, self.loras if loras is None else loras)
             if self.quantize is not None:
                 quantize_module(network, self.quantize, self.num_blocks)
+            self._shard(network)
         return network
+
+    def _shard(self, transformer: nn.Module) -> None:
+        """Leave out what other processes have of its weights."""
+        if self.devices is not None and self.devices.division is Division.SHARD:
+            transformer.shard(self.devices.group)
 
     def _build_text_encoder(self) -> TextEncoder:
         gemma, processor = self._read("text_encoder"), self._read("embeddings_processor")

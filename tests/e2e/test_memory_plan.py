@@ -1,72 +1,29 @@
 """The memory plan of the published sizes: files with true headers and holes in place of numbers."""
 
-import json
-import lzma
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ltx_core  # noqa: F401  (BLAS before mlx)
-import mlx.core as mx
 import pytest
 from ltx_core import ConfigError
-from ltx_models.text_encoder import GemmaConfig, GemmaTextModel
 from ltx_pipelines import CheckpointModels, Memory, OneStageConfig, StagePlan, fitting
 from ltx_pipelines.memory_plan import ClipSize, plan_memory
-from mlx.utils import tree_flatten
 
 from tests.e2e.conftest import Ran
+from tests.full_size_files import write_checkpoint, write_gemma
 
-FULL_SIZE = Path(__file__).parents[1] / "fixtures" / "full_size"
-GEMMA = {
-    "model_type": "gemma3_text",
-    "hidden_size": 3840,
-    "intermediate_size": 15360,
-    "num_hidden_layers": 48,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "head_dim": 256,
-    "vocab_size": 262208,
-    "sliding_window": 1024,
-}
 STAGES = [StagePlan(name, 1) for name in ("encode prompt", "denoise", "decode video", "decode audio")]
 CLIP = ClipSize(512, 768, 121, 24.0)
 GB = 10**9
-
-
-def write(path: Path, shapes: Iterable[tuple[str, tuple[int, ...]]], **metadata: str) -> None:
-    """A safetensors file in bfloat16 whose data takes no place on the disk."""
-    header: dict[str, Any] = {"__metadata__": metadata}
-    end = 0
-    for name, shape in shapes:
-        start, end = end, end + 2 * math.prod(shape)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + end)
 
 
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """LTX-2.0 and its text encoder."""
     root = tmp_path_factory.mktemp("full-size")
-    reference = json.loads(lzma.decompress((FULL_SIZE / "ltx-2.0.json.xz").read_bytes()))
-    tensors: dict[str, tuple[int, ...]] = {}
-    for component, shapes in reference["tensors"].items():
-        if component not in reference["upscalers"] and not component.startswith("transformer_"):
-            tensors |= {name: tuple(shape) for name, shape in shapes.items()}
-    config = json.dumps(reference["config"])
-    write(root / "ltx-2.safetensors", tensors.items(), config=config, model_version="2.0.0")
-    gemma = root / "gemma"
-    gemma.mkdir()
-    (gemma / "config.json").write_text(json.dumps(GEMMA))
-    network = GemmaTextModel(GemmaConfig.from_config(GEMMA))
-    parameters: dict[str, mx.array] = dict(tree_flatten(network.parameters()))
-    write(gemma / "model.safetensors", ((f"model.{name}", x.shape) for name, x in parameters.items()))
-    return {"checkpoint": root / "ltx-2.safetensors", "gemma": gemma}
+    return {"checkpoint": write_checkpoint(root), "gemma": write_gemma(root / "gemma")}
 
 
 def open_models(files: dict[str, Path], **options: Any) -> CheckpointModels:

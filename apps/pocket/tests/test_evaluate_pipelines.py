@@ -149,8 +149,8 @@ def test_every_pipeline_is_measured(model: Path, tmp_path: Path) -> None:
 
 
 def test_pictures_of_every_pipeline(model: Path, tmp_path: Path) -> None:
-    pictures(tmp_path, tmp_path / "frame.png", model, height=64, width=64, num_frames=17)
+    pictures(tmp_path, None, tmp_path / "frame.png", model, height=64, width=64, num_frames=17)
     names = {path.stem for path in tmp_path.glob("*.webp")}
-    assert len(names) == 11
-    assert {"distilled", "text-to-audio", "extend"} <= names
+    assert len(names) == 12
+    assert {"first-clip", "distilled", "text-to-audio", "extend"} <= names
     assert Image.open(tmp_path / "frame.png").size == (64, 64)

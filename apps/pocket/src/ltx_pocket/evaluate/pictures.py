@@ -1,7 +1,8 @@
 """`ltx pocket pictures`: what each pipeline makes with the pocket model, for the documentation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ from ltx_pocket import model as pocket
 from ltx_pocket.evaluate.following import reference
 from ltx_pocket.evaluate.judge import Case, Made
 from ltx_pocket.evaluate.makers import Size, World, video_input
-from ltx_pocket.evaluate.strips import spectrogram, stacked, strip
+from ltx_pocket.evaluate.strips import spectrogram, stacked, strip, waveform
 from ltx_pocket.files import WEIGHTS
 from ltx_pocket.world import Scene, Thing
 
@@ -52,6 +53,10 @@ GUIDED: dict[str, tuple[Callable[..., Pipeline[Any]], type[ClipConfig]]] = {
 """Pipelines that make a clip of nothing but a prompt, in many steps."""
 
 
+FIRST = "first-clip"
+"""The picture of the README."""
+
+
 class Gallery:
     """The pictures, by the names of the pipelines; each is made when it is asked for.
 
@@ -62,57 +67,64 @@ class Gallery:
 
     def __init__(self, weights: Path, size: Size) -> None:
         self.weights, self.size, self.world = weights, size, World(size)
-        clip = size._asdict()
         self.first: GenerationResult = pocket.create_distilled_pipeline(weights)(
-            DistilledConfig(prompt=PROMPT, **clip)
+            DistilledConfig(prompt=PROMPT, **size._asdict())
         )
 
-    def pictures(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Name and picture (H, W, 3) of each."""
-        yield "distilled", strip(self.first.frames)
-        clip = self.size._asdict()
-        for name, (create, config) in GUIDED.items():
-            yield name, strip(create(self.weights)(config(prompt=PROMPT, **clip)).frames)
-        yield "keyframes", self.keyframes(clip)
-        yield "ic-lora", self.ic_lora(clip)
-        yield "audio-to-video", self.audio_to_video(clip)
-        yield "retake", self.retake()
-        yield "extend", self.extend()
-        slow = TextToAudioConfig(
-            prompt="slow drum beats", duration=self.size.num_frames / self.size.frame_rate
-        )
-        sound = pocket.create_text_to_audio_pipeline(self.weights)(slow).audio
-        assert sound is not None
-        yield "text-to-audio", spectrogram(np.array(sound.waveform), sound.sampling_rate)
+    def pictures(self) -> dict[str, Callable[[], np.ndarray]]:
+        """What makes each picture (H, W, 3)."""
+        return {
+            FIRST: self.first_clip,
+            "distilled": lambda: strip(self.first.frames),
+            **{name: partial(self.guided, name) for name in GUIDED},
+            "keyframes": self.keyframes,
+            "ic-lora": self.ic_lora,
+            "audio-to-video": self.audio_to_video,
+            "retake": self.retake,
+            "extend": self.extend,
+            "text-to-audio": self.text_to_audio,
+        }
+
+    def first_clip(self) -> np.ndarray:
+        """The clip of the README's first command, and the waveform of its sound."""
+        assert self.first.audio is not None
+        return stacked(strip(self.first.frames), waveform(np.array(self.first.audio.waveform)))
+
+    def guided(self, name: str) -> np.ndarray:
+        """A clip of nothing but a prompt, in many steps."""
+        create, config = GUIDED[name]
+        return strip(create(self.weights)(config(prompt=PROMPT, **self.size._asdict())).frames)
 
     def truth(self, scene: Scene) -> Made:
         """The scene itself."""
         return self.world(Case(scene, "", frozenset(), 0))
 
-    def keyframes(self, clip: Mapping[str, Any]) -> np.ndarray:
+    def keyframes(self) -> np.ndarray:
         """A clip between the first and the last picture of a scene."""
         frames = self.truth(RIGHT).frames
         config = KeyframeInterpolationConfig(
             prompt="a red ball moving right over the sea",
             images=(ImageCondition(frames[0], frame=0), ImageCondition(frames[-1], frame=-1)),
-            **clip,
+            **self.size._asdict(),
         )
         return strip(pocket.create_keyframe_interpolation_pipeline(self.weights)(config).frames)
 
-    def ic_lora(self, clip: Mapping[str, Any]) -> np.ndarray:
+    def ic_lora(self) -> np.ndarray:
         """A reference, and the clip after it."""
         video = reference(AROUND, self.size)
         config = ICLoraConfig(
-            prompt="a red ball over the sea", video_conditioning=(ReferenceVideo(video),), **clip
+            prompt="a red ball over the sea",
+            video_conditioning=(ReferenceVideo(video),),
+            **self.size._asdict(),
         )
         made = pocket.create_ic_lora_pipeline(self.weights)(config)
         return stacked(strip(video), strip(made.frames))
 
-    def audio_to_video(self, clip: Mapping[str, Any]) -> np.ndarray:
+    def audio_to_video(self) -> np.ndarray:
         """A sound, and the clip to it."""
         sound = video_input(self.truth(BOUNCE)).audio
         assert sound is not None
-        config = AudioToVideoConfig(prompt=PROMPT, audio=sound, **clip)
+        config = AudioToVideoConfig(prompt=PROMPT, audio=sound, **self.size._asdict())
         made = pocket.create_audio_to_video_pipeline(self.weights)(config)
         return stacked(spectrogram(np.array(sound.waveform), sound.sampling_rate), strip(made.frames))
 
@@ -136,6 +148,15 @@ class Gallery:
         )
         return strip(pocket.create_extend_pipeline(self.weights)(config).frames, count=7)
 
+    def text_to_audio(self) -> np.ndarray:
+        """The pitches of a sound."""
+        slow = TextToAudioConfig(
+            prompt="slow drum beats", duration=self.size.num_frames / self.size.frame_rate
+        )
+        sound = pocket.create_text_to_audio_pipeline(self.weights)(slow).audio
+        assert sound is not None
+        return spectrogram(np.array(sound.waveform), sound.sampling_rate)
+
     def source(self) -> VideoInput:
         """The first clip, to start from."""
         return VideoInput(self.first.frames, self.first.frame_rate, self.first.audio)
@@ -143,6 +164,7 @@ class Gallery:
 
 def pictures(
     out: Annotated[Path, typer.Option(help="Folder of the pictures.")] = Path("docs/pictures"),
+    only: Annotated[str | None, typer.Option(help=f"Make this one alone, such as {FIRST}.")] = None,
     frame: Annotated[
         Path | None, typer.Option(help="Write a frame of the first clip here, as it is, too.")
     ] = None,
@@ -151,14 +173,16 @@ def pictures(
     width: Annotated[int, typer.Option(help="Pixels.")] = Size().width,
     num_frames: Annotated[int, typer.Option(help="8 k + 1.")] = Size().num_frames,
 ) -> None:
-    """Make the pictures of docs/pipelines.md: what each pipeline does with this model."""
+    """Make the pictures of README.md and docs/pipelines.md: what each pipeline does with this model."""
     limit_threads(1)
     gallery = Gallery(weights, Size(height, width, num_frames))
     out.mkdir(parents=True, exist_ok=True)
     if frame is not None:
         middle = gallery.first.frames[len(gallery.first.frames) // 2]
         Image.fromarray(middle).save(frame, optimize=True)
-    for name, picture in gallery.pictures():
+    for name, make in gallery.pictures().items():
+        if only not in (None, name):
+            continue
         path = out / f"{name}.webp"
-        Image.fromarray(picture).save(path, quality=80, method=6)
+        Image.fromarray(make()).save(path, quality=80, method=6)
         typer.echo(f"{path}: {path.stat().st_size} bytes", err=True)

@@ -42,3 +42,16 @@ def spectrogram(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
     level = np.clip(1 + np.log10(rows / max(float(rows.max()), 1e-9) + 1e-9) / 5, 0, 1)[..., None]
     dark, bright = np.array([16, 18, 48]), np.array([255, 214, 102])
     return np.rint(dark + (bright - dark) * level).astype(np.uint8)
+
+
+def waveform(samples: np.ndarray) -> np.ndarray:
+    """How loud a sound (channels, samples) is over time: a row for each channel, from -1 to 1."""
+    height = HEIGHT // 2 // len(samples)
+    edges = np.linspace(0, samples.shape[1], WIDTH + 1).astype(int)[:-1]
+    level = np.linspace(1, -1, height)[:, None]
+    rows = []
+    for channel in samples.astype(np.float32):
+        low, high = np.minimum.reduceat(channel, edges), np.maximum.reduceat(channel, edges)
+        rows.append((level >= low - 1 / height) & (level <= high + 1 / height))
+    dark, bright = np.array([16, 18, 48]), np.array([255, 214, 102])
+    return np.where(np.concatenate(rows)[..., None], bright, dark).astype(np.uint8)

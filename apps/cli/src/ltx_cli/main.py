@@ -23,6 +23,7 @@ from ltx_cli.info import info
 from ltx_cli.keyframes import keyframes
 from ltx_cli.retake import retake
 from ltx_cli.text_to_audio import text_to_audio
+from ltx_cli.together import run
 
 
 class Commands(TyperGroup):
@@ -77,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1."""
     warnings.showwarning = _show_warning
     given = list(sys.argv[1:] if arguments is None else arguments)
+    run(lambda: _run(given))
+
+
+def _run(given: Sequence[str]) -> None:
     try:
         app(args=join_values(given), prog_name="ltx")
     except LTXError as error:

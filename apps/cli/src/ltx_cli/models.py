@@ -14,6 +14,7 @@ from ltx_pocket import model as pocket
 from ltx_cli.arguments import parse_distilled_lora, parse_lora
 from ltx_cli.download import paths_in_cache
 from ltx_cli.groups import OptionGroup
+from ltx_cli.together import devices
 
 QUANTIZE_HELP = "Quantise the transformer: 8 or 4 bits, or mxfp8, mxfp4, nvfp4."
 KEEP_FP8_HELP = " fp8 keeps the weights of an fp8 checkpoint."
@@ -37,6 +38,7 @@ class ModelFiles:
     low_ram: bool = False
     force: bool = False
     offline: bool = False
+    devices: str | None = None
 
     def __post_init__(self) -> None:
         files = ("checkpoint", "gemma", "spatial_upscaler", "distilled_lora")
@@ -73,6 +75,7 @@ class ModelFiles:
         Raises:
             LoaderError, ConfigError: as `CheckpointModels`.
         """
+        together = devices(self.devices, guided=not distilled)
         if self.checkpoint is None or self.gemma is None:
             # Its matrix products are so small that threads wait for each other longer than they compute.
             limit_threads(1)
@@ -83,6 +86,7 @@ class ModelFiles:
                 loras=self.loras,
                 dtype=self.dtype,
                 quantize=self.quantize,
+                devices=together,
                 memory=Memory.LOW if self.low_ram else Memory.KEEP,
             )
         if any(map(is_repo_name, filter(None, (self.checkpoint, self.gemma, self.spatial_upscaler)))):
@@ -98,6 +102,7 @@ class ModelFiles:
             loras=loras,
             dtype=self.dtype,
             quantize=self.quantize,
+            devices=together,
             memory=Memory.LOW if self.low_ram else Memory.FREE,
         )
 
@@ -208,6 +213,14 @@ class ModelOptions(OptionGroup):
     offline: Annotated[
         bool, typer.Option("--offline", help="Download nothing: take what owner/name has in the cache.")
     ] = False
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="split|shard",
+            help="What processes that mlx.launch has started divide: the passes of guided steps, or the "
+            "transformer; if not given, the passes, and where there are none the transformer.",
+        ),
+    ] = None
 
     def files(self) -> ModelFiles:
         """What they name.
@@ -226,4 +239,5 @@ class ModelOptions(OptionGroup):
             self.low_ram,
             self.force,
             self.offline,
+            self.devices,
         )

@@ -16,13 +16,16 @@ from ltx_loaders.quantize import QuantizationSpec
 from ltx_loaders.streaming import StreamedBlocks, nbytes, stream
 from ltx_loaders.upsampler import load_upsampler
 from ltx_loaders.versions import parse_version
+from ltx_loaders.watch import ChangedFileError, FileWatch
 from ltx_loaders.weights import KeyMap, load_weights
 
 __all__ = [
     "COMPONENTS",
+    "ChangedFileError",
     "Checkpoint",
     "Component",
     "Conversion",
+    "FileWatch",
     "Group",
     "KeyMap",
     "LoaderError",

@@ -11,6 +11,7 @@ from ltx_core import ConfigError
 from ltx_core.device import resolve_dtype
 from ltx_loaders import (
     Checkpoint,
+    FileWatch,
     LoraReport,
     Pack,
     QuantizationPolicy,
@@ -22,6 +23,7 @@ from ltx_loaders import (
     read_gemma_config,
     stream,
 )
+from ltx_loaders.gemma import gemma_files
 
 from ltx_pipelines.cadence import EvaluationCadence
 from ltx_pipelines.defaults import PipelineDefaults, defaults_for
@@ -198,9 +200,22 @@ class CheckpointModels:
             self.distilled = None
         self.lora_reports: list[LoraReport] = []
         self._resident: dict[str, Any] = {}
+        self._watch = FileWatch()
         self._check()
+        self._watch.add(self._paths())
         if memory is Memory.LOW:
             mx.set_cache_limit(LOW_CACHE_LIMIT)
+
+    def _paths(self) -> Iterator[str | Path]:
+        yield from (file.header.path for file in self.checkpoint.files)
+        yield from gemma_files(self.gemma)
+        yield from (lora.path for lora in self.loras)
+        if self.upsampler_path is not None:
+            yield self.upsampler_path
+
+    def check_files(self) -> None:
+        """Raise ChangedFileError unless all files are those that were opened."""
+        self._watch.check()
 
     def _check(self) -> None:
         """Fit every tensor to its network, reading none of them: a missing one must not be found when the
@@ -263,7 +278,10 @@ class CheckpointModels:
 
     def check_loras(self, loras: Sequence[LoraPathStrength]) -> None:
         """Raise LoaderError unless these, of a stage alone, fit the transformer."""
-        self.lora_reports += check_loras(self.checkpoint.build("transformer", self.dtype), loras)
+        reports = check_loras(self.checkpoint.build("transformer", self.dtype), loras)
+        # The same networks may serve several pipelines.
+        self.lora_reports += [report for report in reports if report not in self.lora_reports]
+        self._watch.add(lora.path for lora in loras)
 
     def video_encoder(self) -> AbstractContextManager["VideoEncoder"]:
         """Pixels to video latents."""
@@ -291,7 +309,11 @@ class CheckpointModels:
         Args:
             component: a name of `COMPONENTS`, or "text_encoder" or "spatial_upsampler".
             loras: for a transformer; None: the model's own, as the first stage has them.
+
+        Raises:
+            ChangedFileError: a file is another one by now, or gone.
         """
+        self.check_files()
         if component == "text_encoder":
             return load_gemma(self.gemma, self.dtype)
         if component == "spatial_upsampler":

@@ -23,7 +23,8 @@ def test_a_copy_has_the_same_one_and_another_file_has_not(tmp_path: Path) -> Non
         save(tmp_path / "names.safetensors", 1.0, "ac"),
         save(tmp_path / "metadata.safetensors", 1.0, metadata={"config": "{}"}),
     ]
-    assert fingerprint(copy) == fingerprint(first) and len(fingerprint(first)) == 32
+    assert fingerprint(copy) == fingerprint(first)
+    assert len(fingerprint(first)) == 32
     assert len({fingerprint(path) for path in [first, *others]}) == 4
 
 
@@ -72,7 +73,7 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         fingerprint(tmp_path / "none.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text("no JSON")
     with pytest.raises(LoaderError):

@@ -15,6 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from ltx_pipelines.images import MediaError
+from ltx_pipelines.record import append_comment
 
 
 def check_output(path: str | Path, suffix: str = ".mp4") -> Path:
@@ -86,8 +87,10 @@ def write_mp4(
         clip.replace(path)
 
 
-def write_wav(path: str | Path, waveform: np.ndarray, sampling_rate: int) -> None:
-    """Write sound alone as 16-bit PCM; (channels, samples) in [-1, 1].
+def write_wav(
+    path: str | Path, waveform: np.ndarray, sampling_rate: int, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write sound alone as 16-bit PCM; (channels, samples) in [-1, 1]; metadata as in `write_mp4`.
 
     Raises:
         MediaError: the path cannot be written.
@@ -96,6 +99,8 @@ def write_wav(path: str | Path, waveform: np.ndarray, sampling_rate: int) -> Non
     beside = path.with_name(f".{path.name}.part")
     try:
         _write_sound(beside, waveform, sampling_rate, 0.0)
+        if metadata:
+            append_comment(beside, metadata)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

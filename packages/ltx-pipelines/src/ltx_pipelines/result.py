@@ -41,13 +41,13 @@ class GenerationResult:
     settings: dict[str, Any]
 
     def save(self, path: str | Path) -> Path:
-        """Write the clip as an mp4 file, with the settings in its comment; a sound alone as a wav file.
+        """Write the clip as an mp4 file, or a sound alone as a wav file, with the settings in its comment.
 
         Raises:
             MediaError: the path cannot be written, or ffmpeg failed; nothing is left there then.
         """
         if self.audio is not None and not len(self.frames):
-            write_wav(path, np.array(self.audio.waveform), self.audio.sampling_rate)
+            write_wav(path, np.array(self.audio.waveform), self.audio.sampling_rate, self.settings)
             return Path(path)
         waveform = None if self.audio is None else np.array(self.audio.waveform)
         rate = 0 if self.audio is None else self.audio.sampling_rate

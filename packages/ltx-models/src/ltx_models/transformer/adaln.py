@@ -5,7 +5,9 @@ blocks gather what they need for each token.
 """
 
 import math
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -55,15 +57,41 @@ class Modulation:
         return row if self.index is None else row.squeeze(1)[self.index]
 
 
+class AdaValues:
+    """Rows of a table (coefficients, dim) plus the modulation: what modulates a part of a network.
+
+    Attributes:
+        modulation: the sums, for each distinct timestep.
+    """
+
+    def __init__(
+        self, scale_shift_table: mx.array, modulation: Modulation, rows: slice = slice(None)
+    ) -> None:
+        table = scale_shift_table[rows].astype(modulation.values.dtype)
+        self.modulation = replace(modulation, values=table + modulation.values[..., rows, :])
+
+    @cached_property
+    def rows(self) -> list[mx.array]:
+        """Spread over tokens, each (B, T or 1, dim).
+
+        The sums are cut once, not indexed row by row: the gradient of that is one concatenation.
+        """
+        values = self.modulation.values
+        return [self.modulation.spread(row) for row in mx.split(values, values.shape[-2], axis=-2)]
+
+    def times(self, factor: mx.array) -> "AdaValues":
+        """All of it times a factor (B, 1, 1); noise levels must not differ within a sample."""
+        changed = copy(self)
+        changed.__dict__.pop("rows", None)
+        changed.modulation = replace(self.modulation, values=self.modulation.values * factor)
+        return changed
+
+
 def get_ada_values(
     scale_shift_table: mx.array, modulation: Modulation, rows: slice = slice(None)
 ) -> list[mx.array]:
-    """Rows of a table (coefficients, dim) plus the modulation, each (B, T or 1, dim).
-
-    The sum is cut once, not indexed row by row: the gradient of that is one concatenation.
-    """
-    values = scale_shift_table[rows].astype(modulation.values.dtype) + modulation.values[..., rows, :]
-    return [modulation.spread(row) for row in mx.split(values, values.shape[-2], axis=-2)]
+    """Rows of a table (coefficients, dim) plus the modulation, each (B, T or 1, dim)."""
+    return AdaValues(scale_shift_table, modulation, rows).rows
 
 
 def get_timestep_embedding(timesteps: np.ndarray, embedding_dim: int = 256) -> np.ndarray:

@@ -4,6 +4,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.device import backend
 
+from ltx_models.transformer.fused import can_norm_rope, gate_heads, norm_rope
 from ltx_models.transformer.rope import FreqsCis, LTXRopeType, apply_rotary_emb
 
 KeysValues = tuple[mx.array, mx.array]
@@ -89,11 +90,16 @@ class Attention(nn.Module):
         """The function of that name, with this layer's scale."""
         return attend(queries, keys, values, self.scale, mask)
 
+    def _normed(self, tokens: list[mx.array], norms: list[nn.Module], pe: FreqsCis | None) -> list[mx.array]:
+        """Queries, keys, or both with one rotation, from (B, T, inner) to (B, heads, T, dim_head)."""
+        if pe is not None and self.rope_type is LTXRopeType.SPLIT and can_norm_rope(tokens[0], norms, pe[0]):
+            return norm_rope(tokens, norms, *pe)
+        heads = [self._split_heads(norm(x)) for x, norm in zip(tokens, norms, strict=True)]
+        return heads if pe is None else [self.rotate(x, pe) for x in heads]
+
     def keys_values(self, context: mx.array, pe: FreqsCis | None = None) -> KeysValues:
         """Keys (normalised and rotated) and values of a context (B, S, C), each (B, heads, S, dim_head)."""
-        keys = self._split_heads(self.k_norm(self.to_k(context)))
-        if pe is not None:
-            keys = self.rotate(keys, pe)
+        (keys,) = self._normed([self.to_k(context)], [self.k_norm], pe)
         return keys, self._split_heads(self.to_v(context))
 
     def __call__(
@@ -122,20 +128,22 @@ class Attention(nn.Module):
         if all_perturbed:
             out = self.to_v(x if context is None else context)
         else:
-            if keys_values is None:
-                keys_values = self.keys_values(
-                    x if context is None else context, pe if k_pe is None else k_pe
-                )
-            keys, values = keys_values
-            queries = self._split_heads(self.q_norm(self.to_q(x)))
-            if pe is not None:
-                queries = self.rotate(queries, pe)
+            if keys_values is None and context is None and k_pe is None:
+                projected = [self.to_q(x), self.to_k(x)]
+                queries, keys = self._normed(projected, [self.q_norm, self.k_norm], pe)
+                values = self._split_heads(self.to_v(x))
+            else:
+                if keys_values is None:
+                    keys_values = self.keys_values(
+                        x if context is None else context, pe if k_pe is None else k_pe
+                    )
+                keys, values = keys_values
+                (queries,) = self._normed([self.to_q(x)], [self.q_norm], pe)
             heads = self.attend(queries, keys, values, mask)
             if perturbation_mask is not None:
                 keep = perturbation_mask[..., None]
                 heads = heads * keep + values * (1 - keep)
             out = heads.transpose(0, 2, 1, 3).flatten(-2)
         if "to_gate_logits" in self:
-            gates = 2 * mx.sigmoid(self.to_gate_logits(x))
-            out = (out.reshape(*gates.shape, -1) * gates[..., None]).flatten(-2)
+            out = gate_heads(out, self.to_gate_logits(x))
         return self.to_out[0](out)

@@ -9,10 +9,12 @@ from ltx_core.types import Modality
 from ltx_models.transformer.adaln import AdaLayerNormSingle, get_ada_values
 from ltx_models.transformer.cache import TransformerCache
 from ltx_models.transformer.config import LTXModelConfig, StreamConfig
+from ltx_models.transformer.fused import modulate
+from ltx_models.transformer.pacing import Pacing
 from ltx_models.transformer.preprocess import check_modality, prepare_stream
 from ltx_models.transformer.sharding import own_share, shard_blocks
 from ltx_models.transformer.text_projection import PixArtAlphaTextProjection
-from ltx_models.transformer.transformer import PREFIX, BasicAVTransformerBlock, modulate
+from ltx_models.transformer.transformer import PREFIX, BasicAVTransformerBlock
 from ltx_models.transformer.transformer_args import TransformerArgs
 
 Velocities = tuple[mx.array | None, mx.array | None]
@@ -27,7 +29,7 @@ class LTXModel(nn.Module):
     Attributes:
         config: what it was built from.
         eval_every: evaluate after that many blocks, 0 for never. Metal kills command buffers that run for
-            long, so a small number is right there; elsewhere one graph for the whole network is faster.
+            long, so a small number is right there; elsewhere `pacing` is faster.
         own_heads: which heads of every attention are in this process; all, but for `shard`.
     """
 
@@ -119,8 +121,9 @@ class LTXModel(nn.Module):
             raise ShapeError(
                 f"perturbations are for {len(perturbations.perturbations)} samples, not for {batch}"
             )
+        pace = Pacing() if self.eval_every else Pacing.here()
         for index, block in enumerate(self.transformer_blocks):
-            video_args, audio_args = block(video_args, audio_args, perturbations, index, cache)
+            video_args, audio_args = block(video_args, audio_args, perturbations, index, cache, pace)
             if self.eval_every and (index + 1) % self.eval_every == 0:
                 mx.eval([args.x for args in (video_args, audio_args) if args])
         return (

@@ -1,18 +1,19 @@
 """One block of the transformer: both streams, and what passes between them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import mlx.core as mx
 import mlx.nn as nn
-from ltx_core.device import compiled
-from ltx_core.maths import rms_norm
 from ltx_core.perturbations import BatchedPerturbationConfig, PerturbationType
 
-from ltx_models.transformer.adaln import Modulation, get_ada_values
+from ltx_models.transformer.adaln import AdaValues, Modulation, get_ada_values
 from ltx_models.transformer.attention import Attention, KeysValues
 from ltx_models.transformer.cache import TransformerCache
 from ltx_models.transformer.config import LTXModelConfig, StreamConfig
 from ltx_models.transformer.feed_forward import FeedForward
+from ltx_models.transformer.fused import Affine, Gate, Residual, modulate
+from ltx_models.transformer.pacing import Pacing
 from ltx_models.transformer.transformer_args import TransformerArgs
 
 # Parameters of the audio stream have the names of the video stream's with this in front.
@@ -21,38 +22,12 @@ SKIP_SELF_ATTENTION = {
     "video": PerturbationType.SKIP_VIDEO_SELF_ATTN,
     "audio": PerturbationType.SKIP_AUDIO_SELF_ATTN,
 }
-# Three rows of a stream's table, in its order: shift, scale, gate.
-Rows = list[mx.array]
 # Attention between the streams: into, from, name, rows of both tables (scale, shift), how it is skipped.
 DIRECTIONS = (
-    ("video", "audio", "audio_to_video_attn", slice(0, 2), PerturbationType.SKIP_A2V_CROSS_ATTN),
-    ("audio", "video", "video_to_audio_attn", slice(2, 4), PerturbationType.SKIP_V2A_CROSS_ATTN),
+    ("video", "audio", "audio_to_video_attn", (0, 1), PerturbationType.SKIP_A2V_CROSS_ATTN),
+    ("audio", "video", "video_to_audio_attn", (2, 3), PerturbationType.SKIP_V2A_CROSS_ATTN),
 )
-
-
-def _groups(x: mx.array, row: mx.array) -> mx.array:
-    """Tokens (B, T, dim) as a row (B, G, 1, dim) for groups of equal size counts them: (B, G, T / G, dim).
-
-    For a row (B, T or 1, dim) as they are.
-    """
-    return x if row.ndim == 3 else x.reshape(*row.shape[:2], -1, row.shape[-1])
-
-
-def _tokens(x: mx.array) -> mx.array:
-    """(B, T, dim) again."""
-    return x if x.ndim == 3 else x.flatten(1, 2)
-
-
-@compiled
-def modulate(x: mx.array, scale: mx.array, shift: mx.array) -> mx.array:
-    """x (1 + scale) + shift; scale and shift as `_groups` takes them."""
-    return _tokens(_groups(x, scale) * (1 + scale) + shift)
-
-
-@compiled
-def add_gated(x: mx.array, update: mx.array, gate: mx.array) -> mx.array:
-    """x + update * gate; the gate as `_groups` takes it."""
-    return _tokens(_groups(x, gate) + _groups(update, gate) * gate)
+Direction = tuple[str, str, str, tuple[int, int], PerturbationType]
 
 
 class BasicAVTransformerBlock(nn.Module):
@@ -101,64 +76,74 @@ class BasicAVTransformerBlock(nn.Module):
         perturbations: BatchedPerturbationConfig,
         block_idx: int,
         cache: TransformerCache | None = None,
+        pace: Pacing | None = None,
     ) -> tuple[TransformerArgs | None, TransformerArgs | None]:
         """Both streams after this block; `block_idx` is its position, which perturbations refer to."""
-        video_rows = self.modulation("video", video)
-        audio_rows = self.modulation("audio", audio)
-        if video and video.enabled:
-            video = self.attend("video", video, video_rows, perturbations, block_idx, cache)
-        if audio and audio.enabled:
-            audio = self.attend("audio", audio, audio_rows, perturbations, block_idx, cache)
-        if video and audio:
-            video, audio = self.cross_attend(video, audio, perturbations, block_idx)
-        if video and video.enabled:
-            video = self.feed_forward("video", video, video_rows[3:6])
-        if audio and audio.enabled:
-            audio = self.feed_forward("audio", audio, audio_rows[3:6])
-        return video, audio
+        pace = pace or Pacing()
+        present = {stream: args for stream, args in (("video", video), ("audio", audio)) if args is not None}
+        hidden = {stream: Residual(args.x) for stream, args in present.items()}
+        enabled = [stream for stream, args in present.items() if args.enabled]
+        # Shift, scale, gate of the self-attention, the feed-forward part and, if modulated, text attention.
+        tables = {
+            stream: AdaValues(self[f"{PREFIX[stream]}scale_shift_table"], present[stream].timesteps)
+            for stream in enabled
+        }
+        for stream in enabled:
+            args, values = present[stream], tables[stream]
+            self.self_attend(stream, args, hidden[stream], values, perturbations, block_idx)
+            pace(hidden[stream])
+            self.text_attend(stream, args, hidden[stream], values, block_idx, cache)
+            pace(hidden[stream])
+        if len(present) == 2:
+            self.cross_attend(present, hidden, perturbations, block_idx)
+            pace(*hidden.values())
+        for stream in enabled:
+            self.feed_forward(stream, hidden[stream], tables[stream])
+            pace(hidden[stream])
+        after = {stream: replace(args, x=hidden[stream].value()) for stream, args in present.items()}
+        return after.get("video"), after.get("audio")
 
-    def modulation(self, stream: str, args: TransformerArgs | None) -> Rows:
-        """Shift, scale, gate of a stream's self-attention, feed-forward and, if modulated, text attention."""
-        if args is None or not args.enabled:
-            return []
-        return get_ada_values(self[f"{PREFIX[stream]}scale_shift_table"], args.timesteps)
-
-    def attend(
+    def self_attend(
         self,
         stream: str,
         args: TransformerArgs,
-        rows: Rows,
+        hidden: Residual,
+        values: AdaValues,
         perturbations: BatchedPerturbationConfig,
         block_idx: int,
-        cache: TransformerCache | None,
-    ) -> TransformerArgs:
-        """Self-attention, then text attention, of one stream, with all rows of its modulation."""
-        prefix, x = PREFIX[stream], args.x
+    ) -> None:
+        """Attention among the tokens of one stream."""
         skip = SKIP_SELF_ATTENTION[stream]
         all_perturbed = perturbations.all_in_batch(skip, block_idx)
         some_perturbed = not all_perturbed and perturbations.any_in_batch(skip, block_idx)
-
-        shift, scale, gate = rows[:3]
-        update = self[f"{prefix}attn1"](
-            modulate(rms_norm(x, eps=self.norm_eps), scale, shift),
+        (x,) = hidden.normed(self.norm_eps, Affine(values, scale=1, shift=0))
+        update = self[f"{PREFIX[stream]}attn1"](
+            x,
             mask=args.self_attention_mask,
             pe=args.positional_embeddings,
             perturbation_mask=perturbations.mask(skip, block_idx, x.dtype) if some_perturbed else None,
             all_perturbed=all_perturbed,
         )
-        x = add_gated(x, update, gate)
+        hidden.add(update, Gate(values, 2))
 
-        queries = rms_norm(x, eps=self.norm_eps)
-        if self.cross_attention_adaln:
-            shift, scale, gate = rows[6:]
-            queries = modulate(queries, scale, shift)
-        update = self[f"{prefix}attn2"](
+    def text_attend(
+        self,
+        stream: str,
+        args: TransformerArgs,
+        hidden: Residual,
+        values: AdaValues,
+        block_idx: int,
+        cache: TransformerCache | None,
+    ) -> None:
+        """Attention from the tokens of one stream to the text."""
+        affine = [Affine(values, scale=7, shift=6)] if self.cross_attention_adaln else []
+        (queries,) = hidden.normed(self.norm_eps, *affine)
+        update = self[f"{PREFIX[stream]}attn2"](
             queries,
             mask=args.context_mask,
             keys_values=self.text_keys_values(stream, args, block_idx, cache),
         )
-        x = add_gated(x, update, gate) if self.cross_attention_adaln else x + update
-        return replace(args, x=x)
+        hidden.add(update, Gate(values, 8) if self.cross_attention_adaln else None)
 
     def text_keys_values(
         self, stream: str, args: TransformerArgs, block_idx: int, cache: TransformerCache | None
@@ -183,46 +168,43 @@ class BasicAVTransformerBlock(nn.Module):
 
     def cross_attend(
         self,
-        video: TransformerArgs,
-        audio: TransformerArgs,
+        streams: Mapping[str, TransformerArgs],
+        hidden: Mapping[str, Residual],
         perturbations: BatchedPerturbationConfig,
         block_idx: int,
-    ) -> tuple[TransformerArgs, TransformerArgs]:
+    ) -> None:
         """Attention between the streams. Each direction sees both as they were before the other direction."""
-        before = {"video": video, "audio": audio}
-        after = dict(before)
-        normed = {stream: rms_norm(args.x, eps=self.norm_eps) for stream, args in before.items()}
-        rows, gates = {}, {}
-        for stream, args in before.items():
+        directions: list[Direction] = [
+            direction
+            for direction in DIRECTIONS
+            if streams[direction[0]].enabled and not perturbations.all_in_batch(direction[-1], block_idx)
+        ]
+        if not directions:
+            return
+        inputs, gates = {}, {}
+        for stream, args in streams.items():
             assert args.cross is not None
             table, gate = mx.split(self[f"scale_shift_table_a2v_ca_{stream}"], [4])
-            rows[stream] = get_ada_values(table, args.cross.scale_shift_timestep)
-            (gates[stream],) = get_ada_values(gate, args.cross.gate_timestep)
-
-        def modulated(stream: str, direction: slice) -> mx.array:
-            scale, shift = rows[stream][direction]
-            return modulate(normed[stream], scale, shift)
-
-        for stream, source, name, direction, skip in DIRECTIONS:
-            args, other = before[stream], before[source]
-            if not args.enabled or perturbations.all_in_batch(skip, block_idx):
-                continue
+            values = AdaValues(table, args.cross.scale_shift_timestep)
+            gates[stream] = AdaValues(gate, args.cross.gate_timestep)
+            affines = [Affine(values, *rows) for *_, rows, _ in directions]
+            inputs[stream] = iter(hidden[stream].normed(self.norm_eps, *affines))
+        for stream, source, name, _, skip in directions:
+            args, other = streams[stream], streams[source]
             assert args.cross is not None
             assert other.cross is not None
             update = self[name](
-                modulated(stream, direction),
-                context=modulated(source, direction),
+                next(inputs[stream]),
+                context=next(inputs[source]),
                 pe=args.cross.positional_embeddings,
                 k_pe=other.cross.positional_embeddings,
             )
-            gate = gates[stream]
+            values = gates[stream]
             if perturbations.any_in_batch(skip, block_idx):
-                gate = gate * perturbations.mask(skip, block_idx, gate.dtype)
-            after[stream] = replace(args, x=add_gated(args.x, update, gate))
-        return after["video"], after["audio"]
+                values = values.times(perturbations.mask(skip, block_idx, update.dtype))
+            hidden[stream].add(update, Gate(values, 0))
 
-    def feed_forward(self, stream: str, args: TransformerArgs, rows: Rows) -> TransformerArgs:
-        """The feed-forward part of one stream, with its three rows of the modulation."""
-        shift, scale, gate = rows
-        update = self[f"{PREFIX[stream]}ff"](modulate(rms_norm(args.x, eps=self.norm_eps), scale, shift))
-        return replace(args, x=add_gated(args.x, update, gate))
+    def feed_forward(self, stream: str, hidden: Residual, values: AdaValues) -> None:
+        """The feed-forward part of one stream."""
+        (x,) = hidden.normed(self.norm_eps, Affine(values, scale=4, shift=3))
+        hidden.add(self[f"{PREFIX[stream]}ff"](x), Gate(values, 5))

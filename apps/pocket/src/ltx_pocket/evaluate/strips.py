@@ -45,12 +45,12 @@ def spectrogram(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
 
 
 def waveform(samples: np.ndarray) -> np.ndarray:
-    """How loud a sound (channels, samples) is over time: a row for each channel, from -1 to 1."""
+    """A sound (channels, samples) over time: a row for each channel, as high as the loudest moment."""
     height = HEIGHT // 2 // len(samples)
     edges = np.linspace(0, samples.shape[1], WIDTH + 1).astype(int)[:-1]
     level = np.linspace(1, -1, height)[:, None]
     rows = []
-    for channel in samples.astype(np.float32):
+    for channel in samples.astype(np.float32) / max(float(np.abs(samples).max()), 1e-9):
         low, high = np.minimum.reduceat(channel, edges), np.maximum.reduceat(channel, edges)
         rows.append((level >= low - 1 / height) & (level <= high + 1 / height))
     dark, bright = np.array([16, 18, 48]), np.array([255, 214, 102])

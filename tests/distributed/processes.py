@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+HERE = Path(__file__).parents[2]
 TIMEOUT = 120
 """Seconds that a machine with other work may take for what needs a few."""
 
@@ -54,6 +55,7 @@ def run_together(
     started = [
         subprocess.Popen(
             [sys.executable, *map(str, command)],
+            cwd=HERE,
             env={**environment, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

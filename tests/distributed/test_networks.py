@@ -1,7 +1,6 @@
 """Two processes compute what one does."""
 
 import json
-from pathlib import Path
 
 import pytest
 

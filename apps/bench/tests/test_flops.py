@@ -87,12 +87,14 @@ def test_video_autoencoder(config: dict[str, Any]) -> None:
 def test_upscaler(config: dict[str, Any]) -> None:
     network = networks.build("spatial_upsampler", config, mx.float32)
     latent = noise((1, 16, 3, 2, 3))
-    assert count_flops(lambda zero: network(latent + zero)) == flops_convolutions.upsampler_flops(config, CLIP)
+    assert count_flops(lambda zero: network(latent + zero)) == flops_convolutions.upsampler_flops(
+        config, CLIP
+    )
 
 
 def test_audio(config: dict[str, Any]) -> None:
     decoder = networks.build("audio_decoder", config, mx.float32)
-    latent = noise((1, 8, 10, 4))
+    latent = noise((1, 8, 10, 16))
     assert count_flops(lambda zero: decoder(latent + zero)) == flops_convolutions.audio_decoder_flops(
         config, 10
     )

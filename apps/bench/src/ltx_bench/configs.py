@@ -36,8 +36,6 @@ def _reduced(config: Config) -> Config:
         "caption_channels": 64,
         "in_channels": 16,
         "out_channels": 16,
-        "audio_in_channels": 32,
-        "audio_out_channels": 32,
         "connector_num_layers": 1,
     }
     gemma = config["gemma"] | {
@@ -57,10 +55,12 @@ def _reduced(config: Config) -> Config:
     vae = config["vae"] | {"latent_channels": 16, "decoder_base_channels": 8}
     for key in ("encoder_blocks", "decoder_blocks"):
         vae[key] = [
-            [name, settings | {"num_layers": 1} if name == "res_x" else settings] for name, settings in vae[key]
+            [name, settings | {"num_layers": 1} if name == "res_x" else settings]
+            for name, settings in vae[key]
         ]
     params = config["audio_vae"]["model"]["params"]
-    network = params["ddconfig"] | {"ch": 8, "num_res_blocks": 1, "mel_bins": 16}
+    # The reference takes the width for that of its statistics, which have 8 channels of 16 bins.
+    network = params["ddconfig"] | {"ch": 128, "ch_mult": [1, 1, 1], "num_res_blocks": 1}
     audio = config["audio_vae"] | {"model": {"params": params | {"ddconfig": network}}}
     return {
         "transformer": transformer,

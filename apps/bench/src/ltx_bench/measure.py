@@ -27,6 +27,9 @@ class Repetitions:
     seconds: float = 20.0
 
 
+USUAL = Repetitions()
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Times of the runs that count, and memory.
@@ -47,8 +50,14 @@ class Measurement:
         return statistics.median(self.seconds)
 
 
-def measure(run: Run, repetitions: Repetitions = Repetitions()) -> Measurement:
-    """Run it, warm, a few times, waiting for the device each time."""
+def measure(
+    run: Run, repetitions: Repetitions = USUAL, excluded: Callable[[], float] | None = None
+) -> Measurement:
+    """Run it, warm, a few times, waiting for the device each time.
+
+    Args:
+        excluded: seconds so far that are no part of the work, such as those of making what it works with.
+    """
     for _ in range(repetitions.warmup):
         mx.eval(run())
     mx.synchronize()
@@ -58,8 +67,8 @@ def measure(run: Run, repetitions: Repetitions = Repetitions()) -> Measurement:
     seconds: list[float] = []
     end = time.perf_counter() + repetitions.seconds
     while not seconds or (len(seconds) < repetitions.count and time.perf_counter() < end):
-        start = time.perf_counter()
+        start = time.perf_counter() - (excluded() if excluded else 0)
         mx.eval(run())
         mx.synchronize()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - start - (excluded() if excluded else 0))
     return Measurement(seconds, mx.get_peak_memory(), before)

@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -26,18 +27,20 @@ from ltx_cli.text_to_audio import text_to_audio
 from ltx_cli.together import run
 
 
+# Groups of commands of other applications: the modules that have them as `app`.
+GROUPS = {"pocket": "ltx_pocket.commands", "bench": "ltx_bench.commands"}
+
+
 class Commands(TyperGroup):
-    """Sub-commands; those of the pocket model are imported when they are asked for."""
+    """Sub-commands; those of other applications are imported when they are asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), "pocket"]
+        return [*super().list_commands(ctx), *GROUPS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name != "pocket":
+        if cmd_name not in GROUPS:
             return super().get_command(ctx, cmd_name)
-        from ltx_pocket.commands import app as pocket
-
-        return typer.main.get_command(pocket)
+        return typer.main.get_command(import_module(GROUPS[cmd_name]).app)
 
 
 app = typer.Typer(

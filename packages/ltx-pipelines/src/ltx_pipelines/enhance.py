@@ -10,6 +10,7 @@ from ltx_core import ConfigError
 from ltx_pipelines.config import ClipConfig
 from ltx_pipelines.events import OnStep, StageEvent
 from ltx_pipelines.prompt import TextEncoder
+from ltx_pipelines.saved import SavedStage, StageStore
 from ltx_pipelines.stages import StagePlan
 from ltx_pipelines.system_prompts import IMAGE_TO_VIDEO, TEXT_TO_AUDIO, TEXT_TO_VIDEO
 
@@ -44,15 +45,35 @@ _COMMON_WORDS = (
 _COMMON = frozenset(_COMMON_WORDS.split())
 
 
-def enhance_prompt(models: "ModelSource", config: C, on_step: OnStep) -> C:
+def enhance_prompt(models: "ModelSource", config: C, on_step: OnStep, store: StageStore | None = None) -> C:
     """The config with a prompt that says more, and with the one that was given as its `user_prompt`.
 
     Where what Gemma writes is of no use (nothing, a refusal, noise), the config stays as it is.
+
+    Args:
+        store: keeps what was written, and gives back what an earlier run has kept.
 
     Raises:
         ConfigError: the text encoder is not in memory as a whole: all of it is needed for every word.
     """
     on_step(StageEvent(STAGE, 0, MAX_NEW_TOKENS))
+    saved = None if store is None else store.load(STAGE)
+    if saved is None:
+        saved = SavedStage({}, text=_write(models, config, on_step))
+        if store is not None:
+            store.save(STAGE, saved)
+    # It is over, however few the words.
+    on_step(StageEvent(STAGE, MAX_NEW_TOKENS, MAX_NEW_TOKENS))
+    if not is_useful(saved.text):
+        return config
+    # Not dataclasses.replace: what a config has worked out from a source file must not be worked out again.
+    enhanced = copy.copy(config)
+    for name, value in (("user_prompt", config.prompt), ("prompt", saved.text)):
+        object.__setattr__(enhanced, name, value)
+    return enhanced
+
+
+def _write(models: "ModelSource", config: ClipConfig, on_step: OnStep) -> str:
     words: list[int] = []
     with models.text_encoder() as encoder:
         if not isinstance(encoder.gemma.layers, list):
@@ -63,16 +84,7 @@ def enhance_prompt(models: "ModelSource", config: C, on_step: OnStep) -> C:
         for token in _written(encoder, config):
             words.append(token)
             on_step(StageEvent(STAGE, len(words), MAX_NEW_TOKENS))
-        text = clean(encoder.tokenizer.decode(words))
-    # It is over, however few the words.
-    on_step(StageEvent(STAGE, MAX_NEW_TOKENS, MAX_NEW_TOKENS))
-    if not is_useful(text):
-        return config
-    # Not dataclasses.replace: what a config has worked out from a source file must not be worked out again.
-    enhanced = copy.copy(config)
-    for name, value in (("user_prompt", config.prompt), ("prompt", text)):
-        object.__setattr__(enhanced, name, value)
-    return enhanced
+        return clean(encoder.tokenizer.decode(words))
 
 
 def _written(encoder: TextEncoder, config: ClipConfig) -> Iterator[int]:

@@ -53,7 +53,7 @@ class Mac:
 MACS = [
     Mac(16, "4 bits, `--low-ram`", 4, Memory.LOW),
     Mac(32, "4 bits", 4, Memory.FREE),
-    Mac(64, "", None, Memory.FREE),
+    Mac(64, "none", None, Memory.FREE),
     Mac(128, "in Python `memory=Memory.KEEP`, for many clips", None, Memory.KEEP),
 ]
 

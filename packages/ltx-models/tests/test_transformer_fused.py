@@ -133,7 +133,6 @@ def streams(model: LTXModel, levels: int) -> tuple[Modality, Modality]:
     for seed, (sizes, tokens) in enumerate(((model.config.video, 6), (model.config.audio, 3))):
         assert sizes is not None
         start = mx.abs(normal(seed + 10, 1, len(sizes.max_pos), tokens, 1))
-        positions = mx.concatenate([start, start + 0.5], axis=-1)
         sigma = mx.array([0.9, 0.5])
         timesteps = sigma[:, None] * (1 - mx.arange(tokens)[None] % levels / 4)
         result.append(

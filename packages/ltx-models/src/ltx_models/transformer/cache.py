@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import mlx.core as mx
 
+from ltx_models.transformer.shared_blocks import SharedBlocks
+
 T = TypeVar("T")
 
 
@@ -23,11 +25,13 @@ class TransformerCache:
     Attributes:
         per_block: whether results that belong to a single block are kept too; all blocks' text keys and
             values take 1.2 GB in LTX-2.0, in bfloat16, for every text.
+        shared: hidden states that calls with the same inputs have in common.
     """
 
     def __init__(self, entries_per_kind: int = 4, per_block: bool = True) -> None:
         self.entries_per_kind = entries_per_kind
         self.per_block = per_block
+        self.shared = SharedBlocks()
         self._entries: dict[Hashable, list[tuple[weakref.ref[mx.array], Any]]] = {}
 
     def get(self, kind: Hashable, source: mx.array, compute: Callable[[], T]) -> T:

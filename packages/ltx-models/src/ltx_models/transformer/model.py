@@ -1,5 +1,7 @@
 """The audio-video diffusion transformer of LTX-2."""
 
+from dataclasses import replace
+
 import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.errors import ConfigError, ShapeError
@@ -18,6 +20,14 @@ from ltx_models.transformer.transformer import PREFIX, BasicAVTransformerBlock
 from ltx_models.transformer.transformer_args import TransformerArgs
 
 Velocities = tuple[mx.array | None, mx.array | None]
+
+
+def _state(args: TransformerArgs | None) -> mx.array | None:
+    return None if args is None else args.x
+
+
+def _with_state(args: TransformerArgs | None, x: mx.array | None) -> TransformerArgs | None:
+    return args if args is None or x is None else replace(args, x=x)
 
 
 class LTXModel(nn.Module):
@@ -121,8 +131,18 @@ class LTXModel(nn.Module):
             raise ShapeError(
                 f"perturbations are for {len(perturbations.perturbations)} samples, not for {batch}"
             )
+        start, shared = 0, None
+        if cache is not None and cache.per_block:
+            shared = cache.shared
+            start, states = shared.begin((video, audio), perturbations)
+            if start:
+                video_args, audio_args = map(_with_state, (video_args, audio_args), states)
         pace = Pacing() if self.eval_every else Pacing.here()
         for index, block in enumerate(self.transformer_blocks):
+            if index < start:
+                continue
+            if shared:
+                shared.reached(index, (_state(video_args), _state(audio_args)))
             video_args, audio_args = block(video_args, audio_args, perturbations, index, cache, pace)
             if self.eval_every and (index + 1) % self.eval_every == 0:
                 mx.eval([args.x for args in (video_args, audio_args) if args])

@@ -3,11 +3,16 @@
 import errno
 import re
 import signal
+import traceback
+from contextlib import suppress
 from enum import IntEnum
+from typing import NoReturn
 
 from ltx_core import LTXError
 from ltx_loaders import ChangedFileError
 from ltx_pipelines import BrokenSignalError, Cancelled, MediaError
+from rich.console import Console
+from rich.text import Text
 
 from ltx_cli.interrupts import Signalled
 from ltx_cli.output_lock import OutputInUseError
@@ -92,6 +97,8 @@ def exit_of(error: BaseException, *, running: bool = False) -> Exit:
 
 def text_of(error: BaseException) -> str:
     """What happened, in a line without a full stop."""
+    if isinstance(error, EndedError):
+        return str(error)
     code = exit_of(error)
     if code is Exit.MEMORY:
         return "out of memory"
@@ -107,3 +114,16 @@ def text_of(error: BaseException) -> str:
     if code is Exit.FAULT:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return str(error)
+
+
+def end(error: BaseException) -> NoReturn:
+    """Say in one line on stderr why the command ends, and end it; a fault's traceback stands above that."""
+    code = exit_of(error)
+    label = "stopped: " if code > SIGNAL else "error: "
+    # Where nobody listens any more, the exit code is all there is.
+    with suppress(OSError):
+        if code is Exit.FAULT and not isinstance(error, EndedError):
+            traceback.print_exception(error)
+        line = Text(label, style="bold red") + Text(text_of(error))
+        Console(stderr=True, soft_wrap=True).print(line)
+    raise SystemExit(int(code)) from None

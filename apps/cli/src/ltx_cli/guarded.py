@@ -9,6 +9,7 @@ from typing import Any
 
 from ltx_core import LTXError
 from ltx_pipelines import CheckpointModels, OnStep, StageEvent
+from ltx_pipelines.events import ignore
 from ltx_pipelines.latent_cache import LatentCache, SavedRun
 from ltx_pipelines.metadata import settings_hash, settings_of
 from ltx_pipelines.saved import StageStore
@@ -45,6 +46,7 @@ def guarded(clip: Clip, view: View) -> Iterator[Guard]:
 
     The latents are saved after every stage, every few seconds within one, and when the block is left by an
     exception. With `clip.resume` those of an earlier run are taken. When the clip is there they are removed.
+    One of several processes is not guarded: it ends when the others do.
 
     Raises:
         EndedError: the block was left by an exception; the message says what happened, what is saved, and how
@@ -52,12 +54,13 @@ def guarded(clip: Clip, view: View) -> Iterator[Guard]:
         OutputInUseError: another run is going to write the same file.
     """
     models: Any = clip.runner.models
-    alone = getattr(models, "devices", None) is None
+    if getattr(models, "devices", None) is not None:
+        yield Guard(None, ignore)
+        return
     cache, key = LatentCache(), _key(clip)
     stage = ""
     with output_lock(clip.output):
-        if alone:
-            _announce(cache, key, clip, view)
+        _announce(cache, key, clip, view)
         run: SavedRun | None = None
         try:
             with step_first(view.say) as stop, cache.run(key, resume=clip.resume, tell=view.say) as run:
@@ -67,7 +70,7 @@ def guarded(clip: Clip, view: View) -> Iterator[Guard]:
                     stage = event.stage
                     stop(event)
 
-                yield Guard(run if alone else None, on_step)
+                yield Guard(run, on_step)
         except (Exception, Signalled) as error:
             raise _ended(error, models, stage, cache, run) from error
 

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from ltx_core import LTXError
 from ltx_pipelines import ModelWarning
 from rich.console import Console
 from rich.text import Text
@@ -21,11 +20,11 @@ from ltx_cli.extend import extend
 from ltx_cli.generate import generate
 from ltx_cli.ic_lora import ic_lora
 from ltx_cli.info import info
+from ltx_cli.interrupts import Signalled
 from ltx_cli.keyframes import keyframes
 from ltx_cli.retake import retake
 from ltx_cli.text_to_audio import text_to_audio
 from ltx_cli.together import run
-
 
 # Groups of commands of other applications: the modules that have them as `app`.
 GROUPS = {"pocket": "ltx_pocket.commands", "bench": "ltx_bench.commands"}
@@ -78,7 +77,7 @@ def _show_warning(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit status 1."""
+    """Run the command line; what goes wrong is one line on stderr, and an exit code of `exit_codes`."""
     warnings.showwarning = _show_warning
     given = list(sys.argv[1:] if arguments is None else arguments)
     run(lambda: _run(given))
@@ -87,10 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(given: Sequence[str]) -> None:
     try:
         app(args=join_values(given), prog_name="ltx")
-    except LTXError as error:
-        console = Console(stderr=True, soft_wrap=True)
-        console.print(Text("error: ", style="bold red") + Text(str(error)))
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        raise SystemExit(130) from None
+    except (Exception, KeyboardInterrupt, Signalled) as error:
+        from ltx_cli.exit_codes import end
+
+        end(error)

@@ -17,6 +17,8 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ltx_cli.interrupts import signals_raise
+
 if TYPE_CHECKING:
     import mlx.core as mx
     from ltx_pipelines import Devices, OnStep, StageEvent, StagePlan
@@ -33,6 +35,8 @@ SECONDS_TO_MEET = 30
 SECONDS_TO_END = 5
 """The same after Ctrl-C."""
 FAILED = -1
+INTERRUPTED = 128 + signal.SIGINT
+"""Status, and above it those of other signals."""
 LATER_STAGES = ("decode ", "upsample time")
 """Beginnings of the names of stages that need no other process."""
 
@@ -41,7 +45,8 @@ def run(command: Callable[[], None]) -> None:
     """Call it, in one of several processes with what has to be different there."""
     rank = next((os.environ[name] for name in RANK if name in os.environ), None)
     if rank is None:
-        command()
+        with signals_raise():
+            command()
         return
     said = io.StringIO()
     status = 0
@@ -96,12 +101,19 @@ def together(make_clip: "MakeClip") -> "MakeClip":
 
     @wraps(make_clip)
     def make(clip: "Clip", view: "View") -> None:
+        from ltx_core import LTXError
+
         group = _group()
         if group is None:
             make_clip(clip, view)
             return
-        with suppress(_Done):
-            make_clip(clip, _Seen(view) if group.rank() == 0 else _Unseen())
+        try:
+            with suppress(_Done):
+                make_clip(clip, _Seen(view) if group.rank() == 0 else _Unseen())
+        except RuntimeError as error:
+            if "peer" not in str(error):
+                raise
+            raise LTXError("another process has ended before the clip was made; what it says is why") from None
 
     return make
 
@@ -203,6 +215,9 @@ def _fail(status: int, said: str) -> NoReturn:
         # Not by way of what closes connections, which may wait for those who wait for this process.
         os._exit(status)
 
+    if status >= INTERRUPTED:
+        said = ""
+        end()
     timer = threading.Timer(SECONDS_TO_MEET, end)
     timer.daemon = True
     timer.start()
@@ -226,6 +241,6 @@ def _end_when_interrupted() -> None:
         while os.read(reader, 1) != bytes([signal.SIGINT]):
             pass
         threading.Event().wait(SECONDS_TO_END)
-        os._exit(130)
+        os._exit(INTERRUPTED)
 
     threading.Thread(target=wait, daemon=True).start()

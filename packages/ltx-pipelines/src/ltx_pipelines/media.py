@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,11 @@ def write_mp4(
         metadata: written as JSON into the file's comment.
 
     Raises:
-        MediaError: ffmpeg failed. Nothing is left at `path` then.
+        MediaError: the path cannot be written, or ffmpeg failed. What was at `path` before stays there then.
     """
     path = check_output(path)
     rate = exact_rate(frame_rate)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+    with _beside(path) as folder:
         picture, clip = Path(folder, "picture.mp4"), Path(folder, "clip.mp4")
         count = _write_picture(picture, frames, rate)
         if waveform is None:
@@ -93,17 +94,25 @@ def write_wav(
     """Write sound alone as 16-bit PCM; (channels, samples) in [-1, 1]; metadata as in `write_mp4`.
 
     Raises:
-        MediaError: the path cannot be written.
+        MediaError: the path cannot be written. What was there before stays there then.
     """
     path = check_output(path, ".wav")
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        _write_sound(beside, waveform, sampling_rate, 0.0)
+    with _beside(path) as folder:
+        sound = Path(folder, "sound.wav")
+        _write_sound(sound, waveform, sampling_rate, 0.0)
         if metadata:
-            append_comment(beside, metadata)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+            append_comment(sound, metadata)
+        sound.replace(path)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[str]:
+    """A folder of this run alone, on the same disk as a path, for what is not whole yet; it goes away."""
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            yield folder
+    except OSError as error:
+        raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> int:
@@ -121,7 +130,13 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
     count = 0
     # ffmpeg's messages go to a file: a full pipe that nobody reads would stop it.
     with tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=messages)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=messages,
+            start_new_session=True,  # Ctrl-C is for this process, which then decides
+        )
         assert process.stdin is not None
         try:
             frame: np.ndarray | None = first
@@ -140,7 +155,7 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
             process.wait()
         messages.seek(0)
         if process.returncode:
-            raise MediaError(f"ffmpeg failed: {messages.read().decode(errors='replace').strip()[-500:]}")
+            raise _failure(process.returncode, messages.read())
     return count
 
 
@@ -161,6 +176,13 @@ def _quiet() -> list[str]:
 
 
 def _ffmpeg(arguments: list[str]) -> None:
-    done = subprocess.run([*_quiet(), *arguments], capture_output=True, check=False)
+    done = subprocess.run([*_quiet(), *arguments], capture_output=True, check=False, start_new_session=True)
     if done.returncode:
-        raise MediaError(f"ffmpeg failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
+        raise _failure(done.returncode, done.stderr)
+
+
+def _failure(status: int, messages: bytes) -> MediaError:
+    """What ffmpeg said last, or what ended it."""
+    said = " ".join(messages.decode(errors="replace").split())[-500:]
+    killed = f"it was killed ({signal.strsignal(-status)})" if status < 0 else f"status {status}"
+    return MediaError(f"ffmpeg failed: {said or killed}")

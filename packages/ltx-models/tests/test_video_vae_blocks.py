@@ -6,10 +6,10 @@ from ltx_models.video_vae.blocks import (
     ResnetBlock3D,
     SpaceToDepthDownsample,
     UNetMidBlock3D,
-    norm_act,
 )
 from ltx_models.video_vae.config import Stride
 from ltx_models.video_vae.ops import depth_to_space, space_to_depth
+from ltx_models.video_vae.padding import norm_act
 
 STRIDES = [(1, 2, 2), (2, 1, 1), (2, 2, 2)]
 

@@ -9,6 +9,8 @@ from ltx_core.device import backend
 from ltx_core.errors import ShapeError
 
 from ltx_models.video_vae.config import PaddingMode
+from ltx_models.video_vae.padding import pad
+from ltx_models.video_vae.past import FRAMES, WHOLE, Past
 
 # Kernels index with 32 bits; larger arrays come out wrong without an error.
 MAX_ELEMENTS = 2**31
@@ -106,33 +108,48 @@ def _convolve_rows(x: mx.array, weight: mx.array) -> mx.array:
     return out[:, : frames - kernel[0] + 1, : height - kernel[1] + 1, : width - kernel[2] + 1]
 
 
-def _reflect(x: mx.array) -> mx.array:
-    """One more row and column on each side: those next to the outermost, mirrored."""
-    if min(x.shape[2:4]) < 2:
-        raise ShapeError(f"reflect padding needs at least 2 x 2 positions, got {x.shape[2]} x {x.shape[3]}")
-    x = mx.concatenate([x[:, :, 1:2], x, x[:, :, -2:-1]], axis=2)
-    return mx.concatenate([x[..., 1:2, :], x, x[..., -2:-1, :]], axis=3)
-
-
 class CausalConv3d(nn.Module):
     """3 x 3 x 3 convolution that repeats the frames at the ends and pads height and width by `padding_mode`.
 
     (B, F, H, W, C) -> (B, F, H, W, O).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, padding_mode: PaddingMode) -> None:
+    time_factor = 1
+
+    def __init__(
+        self, in_channels: int, out_channels: int, padding_mode: PaddingMode, *, activate: bool = False
+    ) -> None:
+        """`activate`: it puts its input through `norm_act` first."""
         super().__init__()
         self.padding_mode = padding_mode
+        self.activate = activate
         self.conv = nn.Conv3d(in_channels, out_channels, 3)
 
-    def __call__(self, x: mx.array, causal: bool) -> mx.array:
+    def __call__(self, x: mx.array, causal: bool, past: Past = WHOLE) -> mx.array:
         """With `causal`, a frame depends on itself and the two before it; else on one to each side.
+
+        Args:
+            past: of the chunks before x. Then the output is a frame late, unless `causal`: the first chunk's
+                is a frame shorter (it may have none), the last one's a frame longer.
 
         Raises:
             ShapeError: reflect padding of less than 2 x 2, or 2^31 elements and more.
         """
-        first, last = x[:, :1], x[:, -1:]
-        x = mx.concatenate([first, first, x] if causal else [first, x, last], axis=1)
-        if self.padding_mode == "zeros":
-            return convolve(x, self.conv.weight, self.conv.bias, (0, 1, 1))
-        return convolve(_reflect(x), self.conv.weight, self.conv.bias, (0, 0, 0))
+        before = past.of(self)
+        left = 0 if before is not None else 2 if causal else 1
+        right = 0 if causal or not past.ends else 1
+        if not past.ends and x.shape[FRAMES]:
+            past.keep(self, _last_two(x, before, left))
+        frames = x.shape[FRAMES] + left + right + (0 if before is None else 2)
+        if not x.shape[FRAMES] or frames < 3:
+            return mx.zeros((x.shape[0], 0, *x.shape[2:4], self.conv.weight.shape[0]), x.dtype)
+        reflect = self.padding_mode == "reflect"
+        x = pad(x, before, left, right, reflect=reflect, activate=self.activate)
+        return convolve(x, self.conv.weight, self.conv.bias, (0, 0, 0) if reflect else (0, 1, 1))
+
+
+def _last_two(x: mx.array, before: mx.array | None, left: int) -> mx.array:
+    """The last two frames of x, what is before it, and copies of its first frame."""
+    if x.shape[FRAMES] == 1:
+        x = mx.concatenate([*([x] * left if before is None else [before]), x], axis=FRAMES)
+    return x[:, -2:]

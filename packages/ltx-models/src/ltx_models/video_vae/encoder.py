@@ -7,10 +7,19 @@ import mlx.nn as nn
 from ltx_core.errors import ShapeError
 
 from ltx_models.video_vae.blending import Coordinates, stream_tiles
-from ltx_models.video_vae.blocks import SpaceToDepthDownsample, UNetMidBlock3D, norm_act
+from ltx_models.video_vae.blocks import SpaceToDepthDownsample, UNetMidBlock3D
+from ltx_models.video_vae.chunks import (
+    CHUNK_BYTES,
+    chunk_starts,
+    encoder_arrays,
+    in_chunks,
+    in_one,
+    list_layers,
+)
 from ltx_models.video_vae.config import VideoVAEConfig
 from ltx_models.video_vae.convolution import CausalConv3d
 from ltx_models.video_vae.ops import PerChannelStatistics, patchify
+from ltx_models.video_vae.past import FRAMES
 from ltx_models.video_vae.tile_grid import prepare_tiles_for_encoding
 from ltx_models.video_vae.tiling import TileSizeConfig
 
@@ -24,6 +33,8 @@ class VideoEncoder(nn.Module):
         per_channel_statistics: of the latent channels.
         video_scale_factors: pixels per latent.
         eval_every: evaluate after every so many blocks; 0: never. Keeps command buffers short on Metal.
+        chunk_bytes: where a layer's array would be larger, the clip goes through the layers up to that one in
+            chunks of frames, evaluated one by one; the result is the same. 0: never, for gradients.
     """
 
     def __init__(self, config: VideoVAEConfig) -> None:
@@ -32,6 +43,7 @@ class VideoEncoder(nn.Module):
         self.config = config
         self.video_scale_factors = config.scale_factors
         self.eval_every = 0
+        self.chunk_bytes = CHUNK_BYTES
         self.per_channel_statistics = PerChannelStatistics(config.latent_channels)
         padding, channels = config.encoder_padding, config.latent_channels
         self.conv_in = CausalConv3d(config.in_channels * config.patch_size**2, channels, padding)
@@ -43,7 +55,7 @@ class VideoEncoder(nn.Module):
                 out_channels = channels * block.multiplier
                 self.down_blocks.append(SpaceToDepthDownsample(channels, out_channels, block.stride, padding))
                 channels = out_channels
-        self.conv_out = CausalConv3d(channels, config.encoder_out_channels, padding)
+        self.conv_out = CausalConv3d(channels, config.encoder_out_channels, padding, activate=True)
 
     def __call__(self, sample: mx.array) -> mx.array:
         """Encode a clip.
@@ -59,12 +71,14 @@ class VideoEncoder(nn.Module):
         """
         sample = self._crop(sample)
         x = patchify(sample.astype(self.conv_in.conv.weight.dtype), self.config.patch_size)
-        x = self.conv_in(x, causal=True)
-        for index, block in enumerate(self.down_blocks, start=1):
-            x = block(x, causal=True)
-            if self.eval_every and index % self.eval_every == 0:
-                mx.eval(x)
-        x = self.conv_out(norm_act(x), causal=True)
+        arrays = encoder_arrays(self.config, sample.shape)
+        layers, sizes = list_layers(self.conv_in, self.down_blocks, self.conv_out, arrays)
+        most = self.chunk_bytes // x.dtype.size or max(arrays)
+        large = max((index for index, size in enumerate(sizes, start=1) if size > most), default=0)
+        if large:
+            starts = chunk_starts(max(arrays), most, x.shape[FRAMES], self.video_scale_factors.time)
+            x = mx.concatenate(list(in_chunks(layers[:large], x, starts, True)), axis=FRAMES)
+        x = in_one(layers[large:], x, True, eval_every=1 if large else self.eval_every)
         means = x[..., : self.config.latent_channels].transpose(0, 4, 1, 2, 3)
         return self.per_channel_statistics.normalize(means)
 

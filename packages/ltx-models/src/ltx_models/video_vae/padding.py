@@ -1,0 +1,47 @@
+"""What a convolution of the video VAE sees beyond the edges of a clip, and the activation before it."""
+
+import mlx.core as mx
+from ltx_core.errors import ShapeError
+from ltx_core.fused import norm_silu
+
+EPS = 1e-8
+
+
+def norm_act(x: mx.array) -> mx.array:
+    """SiLU of the pixel norm: every position is divided by its root mean square over the channels."""
+    return norm_silu(x, EPS)
+
+
+def pad(
+    x: mx.array, before: mx.array | None, left: int, right: int, *, reflect: bool, activate: bool
+) -> mx.array:
+    """Frames around a chunk, and pixels around its frames.
+
+    Args:
+        x: (B, F, H, W, C).
+        before: (B, f, H, W, C), the frames before it, if there are any.
+        left, right: copies of the first and of the last frame.
+        reflect: mirror one row and one column on each side.
+        activate: `norm_act` of everything.
+
+    Returns:
+        (B, left + f + F + right, H or H + 2, W or W + 2, C).
+
+    Raises:
+        ShapeError: less than 2 x 2 positions to mirror.
+    """
+    if before is not None:
+        x = mx.concatenate([before, x], axis=1)
+    if activate:
+        x = norm_act(x)
+    if left or right:
+        x = mx.concatenate([x[:, :1]] * left + [x] + [x[:, -1:]] * right, axis=1)
+    return _reflect(x) if reflect else x
+
+
+def _reflect(x: mx.array) -> mx.array:
+    """One more row and column on each side: those next to the outermost, mirrored."""
+    if min(x.shape[2:4]) < 2:
+        raise ShapeError(f"reflect padding needs at least 2 x 2 positions, got {x.shape[2]} x {x.shape[3]}")
+    x = mx.concatenate([x[:, :, 1:2], x, x[:, :, -2:-1]], axis=2)
+    return mx.concatenate([x[..., 1:2, :], x, x[..., -2:-1, :]], axis=3)

@@ -1,5 +1,5 @@
 """Options that the parser cannot express, for they have several values of which some may be left out:
-`--image PATH [FRAME] [STRENGTH]`, `--lora PATH [STRENGTH [SECOND]]`, `--stg-blocks N [N ...]`."""
+`--image PATH [FRAME] [STRENGTH]`, `--lora PATH [STRENGTH [SECOND]]`, `--seed N [N ...]`."""
 
 from collections.abc import Sequence
 
@@ -12,6 +12,7 @@ VALUES = {
     "--lora": 3,
     "--video-conditioning": 2,
     "--distilled-lora": 2,
+    "--seed": 1000,
     "--stg-blocks": 1000,
     "--audio-stg-blocks": 1000,
 }
@@ -86,14 +87,14 @@ def parse_distilled_lora(text: str | None) -> LoraPathStrength | None:
 
 
 def parse_numbers(option: str, text: str) -> list[int]:
-    """One joined option of whole numbers.
+    """One joined option of whole numbers from 0.
 
     Raises:
         ConfigError: something else is among them.
     """
     values = text.split(SEPARATOR)
     if not all(value.isdecimal() for value in values):
-        raise ConfigError(f"{option} {' '.join(values)}: give block numbers from 0, such as {option} 14 28")
+        raise ConfigError(f"{option} {' '.join(values)}: give whole numbers from 0, such as {option} 14 28")
     return [int(value) for value in values]
 
 

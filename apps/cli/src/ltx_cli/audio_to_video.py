@@ -7,14 +7,16 @@ import typer
 from ltx_pipelines import AudioToVideoConfig, AudioToVideoPipeline, check_output
 
 from ltx_cli.arguments import parse_image
-from ltx_cli.groups import Without, grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
+from ltx_cli.groups import Without
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
 from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
-from ltx_cli.running import make_clip
+from ltx_cli.sizes import fitted
 
 
-@grouped_options
+@clip_command
 def audio_to_video(
     prompt: Prompt,
     *,
@@ -26,7 +28,7 @@ def audio_to_video(
     guidance: GuidanceOptions,
     model: ModelOptions,
     out: Annotated[OutputOptions, Without("no_audio")],
-) -> None:
+) -> Clip:
     """Make a clip to a sound, which stays as it is, in two guided stages.
 
     The sound is cut to the length of the clip (--num-frames at --frame-rate).
@@ -36,7 +38,7 @@ def audio_to_video(
     for_picture = tuple(name for name in vars(guidance) if not name.startswith("audio_"))
     guidance.refuse("audio-to-video: the sound is given, not made", but=for_picture)
     config = AudioToVideoConfig(
-        **{**files.clip, **size.fields()},
+        **{**files.clip, **fitted(AudioToVideoConfig, size.fields())},
         **guidance.fields(),
         **run.fields(),
         prompt=prompt,
@@ -46,4 +48,4 @@ def audio_to_video(
     )
     refiner = files.require_distilled_lora()
     models = files.open(distilled=False, two_stages=True)
-    make_clip(files, AudioToVideoPipeline(models, refiner), config, out.output, enhance=run.enhance_prompt)
+    return Clip(files, AudioToVideoPipeline(models, refiner), config, out.output, run.enhance_prompt)

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ltx_pipelines import ExtendConfig, ExtendPipeline, check_output
+from ltx_pipelines import ExtendConfig, ExtendPipeline, VideoInput, check_output
 
-from ltx_cli.groups import Without, grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
+from ltx_cli.groups import Without, given
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
 from ltx_cli.options import Guided, OutputOptions, RunOptions, SourceSizeOptions
-from ltx_cli.running import given, make_clip
+from ltx_cli.sizes import fitted_to_source
 
 
-@grouped_options
+@clip_command
 def extend(
     prompt: Annotated[str, typer.Argument(help="What the clip, old and new, shows and sounds like.")],
     *,
@@ -35,7 +37,7 @@ def extend(
     guidance: GuidanceOptions,
     model: Annotated[ModelOptions, Without("spatial_upscaler")],
     out: OutputOptions,
-) -> None:
+) -> Clip:
     """Make a clip longer, picture and sound; the clip itself stays as it is.
 
     A silent clip stays silent. Frames and samples of the clip are kept, up to the encoding of the file.
@@ -45,18 +47,19 @@ def extend(
     if not guided:
         guidance.refuse("the distilled schedule, which runs without guidance; add --guided")
     own: dict[str, Any] = {name: files.clip[name] for name in ("num_frames",) if name in files.clip}
+    source = VideoInput(video)
     config = ExtendConfig(
-        **{**own, **size.fields(), **given(num_frames=num_frames)},
+        **fitted_to_source(ExtendConfig, size.fields(), source),
+        **{**own, **given(num_frames=num_frames)},
         **guidance.fields(),
         **run.fields(),
         prompt=prompt,
-        source=video,
+        source=source,
         new_frames=new_frames,
         before=before,
         overlap_frames=overlap_frames,
         generate_audio=not out.no_audio,
     )
     models = files.open(distilled=not guided)
-    make_clip(
-        files, ExtendPipeline(models, distilled=not guided), config, out.output, enhance=run.enhance_prompt
-    )
+    runner = ExtendPipeline(models, distilled=not guided)
+    return Clip(files, runner, config, out.output, run.enhance_prompt)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from ltx_core import ConfigError
 from ltx_pipelines import (
+    ClipConfig,
     DistilledConfig,
     DistilledPipeline,
     OneStageConfig,
@@ -22,11 +23,13 @@ from ltx_pipelines import (
 )
 
 from ltx_cli.arguments import parse_image
-from ltx_cli.groups import flags, grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
+from ltx_cli.groups import flags, given
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelFiles, ModelOptions
 from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
-from ltx_cli.running import given, make_clip
+from ltx_cli.sizes import fitted
 
 
 class PipelineName(StrEnum):
@@ -37,7 +40,16 @@ class PipelineName(StrEnum):
     two_stage_hq = "two-stage-hq"
 
 
-@grouped_options
+CONFIGS: dict[PipelineName, type[ClipConfig]] = {
+    PipelineName.distilled: DistilledConfig,
+    PipelineName.text_to_video: TextToVideoConfig,
+    PipelineName.one_stage: OneStageConfig,
+    PipelineName.two_stage: TwoStageConfig,
+    PipelineName.two_stage_hq: TwoStageHQConfig,
+}
+
+
+@clip_command
 def generate(
     prompt: Prompt,
     *,
@@ -67,7 +79,7 @@ def generate(
     guidance: GuidanceOptions,
     model: ModelOptions,
     out: OutputOptions,
-) -> None:
+) -> Clip:
     """Make a clip with sound from a prompt.
 
     Without --checkpoint and --gemma, the pocket model makes it: a small one that ships with this command.
@@ -76,7 +88,7 @@ def generate(
     files = model.files()
     clip: dict[str, Any] = {
         **files.clip,
-        **size.fields(),
+        **fitted(CONFIGS[pipeline], size.fields()),
         **run.fields(),
         "prompt": prompt,
         "images": tuple(parse_image(value) for value in image or ()),
@@ -114,7 +126,7 @@ def generate(
     upscaler = None
     if double_frame_rate or temporal_upscaler is not None:
         upscaler = files.require_temporal_upscaler(temporal_upscaler)
-    make_clip(files, runner, config, out.output, enhance=run.enhance_prompt, temporal_upscaler=upscaler)
+    return Clip(files, runner, config, out.output, run.enhance_prompt, upscaler)
 
 
 def _check_strengths(pipeline: PipelineName, files: ModelFiles, strengths: dict[str, float]) -> None:

@@ -14,7 +14,9 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+
+T = TypeVar("T")
 
 
 class OptionGroup:
@@ -31,7 +33,7 @@ class Without:
         self.names = names
 
 
-def grouped_options(command: Callable[..., None]) -> Callable[..., None]:
+def grouped_options(command: Callable[..., T]) -> Callable[..., T]:
     """A command whose options are the function's own and, in place of its arguments whose type is an option
     group, one for each field of that."""
     parameters: list[inspect.Parameter] = []
@@ -46,12 +48,12 @@ def grouped_options(command: Callable[..., None]) -> Callable[..., None]:
         else:
             parameters.append(parameter)
 
-    def run(**values: Any) -> None:
+    def run(**values: Any) -> T:
         made = {
             argument: group(**{name: values.pop(name) for name in names})
             for argument, (group, names) in groups.items()
         }
-        command(**values, **made)
+        return command(**values, **made)
 
     keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     run.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
@@ -72,6 +74,11 @@ def _options(group: type[OptionGroup]) -> Iterator[inspect.Parameter]:
         option = copy.copy(option)
         option.rich_help_panel = group.panel
         yield parameter.replace(annotation=Annotated[value, option])
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those that are not None: the others are left to the pipeline."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def flags(*names: str) -> str:

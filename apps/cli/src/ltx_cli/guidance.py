@@ -8,8 +8,7 @@ from ltx_core import ConfigError
 from ltx_pipelines import GuidanceChange
 
 from ltx_cli.arguments import parse_numbers
-from ltx_cli.groups import OptionGroup, flags
-from ltx_cli.running import given
+from ltx_cli.groups import OptionGroup, flags, given
 
 
 @dataclass(frozen=True)

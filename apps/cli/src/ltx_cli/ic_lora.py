@@ -7,13 +7,15 @@ import typer
 from ltx_pipelines import ICLoraConfig, ICLoraPipeline, check_output
 
 from ltx_cli.arguments import parse_image, parse_lora, parse_reference
-from ltx_cli.groups import Without, grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
+from ltx_cli.groups import Without
 from ltx_cli.models import ModelOptions
 from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
-from ltx_cli.running import make_clip
+from ltx_cli.sizes import fitted
 
 
-@grouped_options
+@clip_command
 def ic_lora(
     prompt: Prompt,
     *,
@@ -48,7 +50,7 @@ def ic_lora(
     run: RunOptions,
     model: Annotated[ModelOptions, Without("lora")],
     out: OutputOptions,
-) -> None:
+) -> Clip:
     """Make a clip after a reference video, with an in-context LoRA on a distilled model.
 
     The frames of the reference are taken one by one, up to the length of the clip. The pocket model's own
@@ -57,7 +59,7 @@ def ic_lora(
     check_output(out.output)
     files = model.files()
     config = ICLoraConfig(
-        **{**files.clip, **size.fields()},
+        **{**files.clip, **fitted(ICLoraConfig, size.fields())},
         **run.fields(),
         prompt=prompt,
         images=tuple(parse_image(value) for value in image or ()),
@@ -68,10 +70,5 @@ def ic_lora(
         skip_stage_2=skip_stage_2,
     )
     loras = [parse_lora(value) for value in lora or ()] or files.own_ic_loras()
-    make_clip(
-        files,
-        ICLoraPipeline(files.open(distilled=True), loras),
-        config,
-        out.output,
-        enhance=run.enhance_prompt,
-    )
+    runner = ICLoraPipeline(files.open(distilled=True), loras)
+    return Clip(files, runner, config, out.output, run.enhance_prompt)

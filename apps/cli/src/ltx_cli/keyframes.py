@@ -4,14 +4,15 @@ from ltx_core import ConfigError
 from ltx_pipelines import KeyframeInterpolationConfig, KeyframeInterpolationPipeline, check_output
 
 from ltx_cli.arguments import parse_image
-from ltx_cli.groups import grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
 from ltx_cli.options import Images, OutputOptions, Prompt, RunOptions, SizeOptions
-from ltx_cli.running import make_clip
+from ltx_cli.sizes import fitted
 
 
-@grouped_options
+@clip_command
 def keyframes(
     prompt: Prompt,
     *,
@@ -21,7 +22,7 @@ def keyframes(
     guidance: GuidanceOptions,
     model: ModelOptions,
     out: OutputOptions,
-) -> None:
+) -> Clip:
     """Make a clip that moves from one image to the next, in two guided stages.
 
     For example, from a first frame to a last one: --image first.png 0 --image last.png -1
@@ -29,7 +30,7 @@ def keyframes(
     check_output(out.output)
     files = model.files()
     config = KeyframeInterpolationConfig(
-        **{**files.clip, **size.fields()},
+        **{**files.clip, **fitted(KeyframeInterpolationConfig, size.fields())},
         **guidance.fields(),
         **run.fields(),
         prompt=prompt,
@@ -39,9 +40,8 @@ def keyframes(
     _check_apart(config)
     refiner = files.require_distilled_lora()
     models = files.open(distilled=False, two_stages=True)
-    make_clip(
-        files, KeyframeInterpolationPipeline(models, refiner), config, out.output, enhance=run.enhance_prompt
-    )
+    runner = KeyframeInterpolationPipeline(models, refiner)
+    return Clip(files, runner, config, out.output, run.enhance_prompt)
 
 
 def _check_apart(config: KeyframeInterpolationConfig) -> None:

@@ -1,5 +1,8 @@
 """Which model a clip is made with: the files that were given, or else the pocket model."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +21,19 @@ from ltx_cli.together import devices
 
 QUANTIZE_HELP = "Quantise the transformer: 8 or 4 bits, or mxfp8, mxfp4, nvfp4."
 KEEP_FP8_HELP = " fp8 keeps the weights of an fp8 checkpoint."
+
+
+_shared: ContextVar[dict[Any, CheckpointModels] | None] = ContextVar("models", default=None)
+
+
+@contextmanager
+def shared_models() -> Iterator[None]:
+    """In this block, model files that are opened again are the same networks."""
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 @dataclass(frozen=True)
@@ -65,7 +81,7 @@ class ModelFiles:
         return pocket.outside_world(prompt) if self.are_pocket else None
 
     def open(self, *, distilled: bool, two_stages: bool = False) -> CheckpointModels:
-        """The networks.
+        """The networks; the same ones for the same arguments, inside `shared_models`.
 
         Args:
             distilled: for pipelines that make all of the clip in few steps, else for guided ones: with the
@@ -75,6 +91,14 @@ class ModelFiles:
         Raises:
             LoaderError, ConfigError: as `CheckpointModels`.
         """
+        shared, key = _shared.get(), (self, distilled, two_stages)
+        if shared is None:
+            return self._open(distilled, two_stages)
+        if key not in shared:
+            shared[key] = self._open(distilled, two_stages)
+        return shared[key]
+
+    def _open(self, distilled: bool, two_stages: bool) -> CheckpointModels:
         together = devices(self.devices, guided=not distilled)
         if self.checkpoint is None or self.gemma is None:
             # Its matrix products are so small that threads wait for each other longer than they compute.
@@ -91,7 +115,7 @@ class ModelFiles:
             )
         if any(map(is_repo_name, filter(None, (self.checkpoint, self.gemma, self.spatial_upscaler)))):
             pipeline = "distilled" if distilled else "two-stage" if two_stages else "one-stage"
-            return self._from_hub(pipeline).open(distilled=distilled, two_stages=two_stages)
+            return self._from_hub(pipeline)._open(distilled, two_stages)
         loras = self.loras
         if distilled and self.distilled_lora is not None:
             loras = (self.distilled_lora, *loras)

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ltx_cli.groups import OptionGroup
-from ltx_cli.running import given
+from ltx_cli.groups import OptionGroup, given
 
 Prompt = Annotated[str, typer.Argument(help="What the clip should show and sound like.")]
 Images = Annotated[
@@ -51,7 +50,9 @@ class RunOptions(OptionGroup):
 
     panel = "Run"
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the model's own if not given.")] = None
-    seed: Annotated[int, typer.Option(help="Of all noise.")] = 10
+    seed: Annotated[
+        str, typer.Option(metavar="N [N ...]", help="Of all noise; a clip for each of several.")
+    ] = "10"
     enhance_prompt: Annotated[
         bool,
         typer.Option(
@@ -61,7 +62,7 @@ class RunOptions(OptionGroup):
 
     def fields(self) -> dict[str, Any]:
         """Arguments of a config."""
-        return {"num_inference_steps": self.steps, "seed": self.seed}
+        return {"num_inference_steps": self.steps, "seed": int(self.seed)}
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,32 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ltx_pipelines import ClipConfig, OnStep, StageEvent, StagePlan
+from ltx_pipelines import OnStep, StageEvent, StagePlan
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ltx_cli.clip import Clip
 
 
-def print_plan(
-    console: Console, config: ClipConfig, plan: Sequence[StagePlan], model: str, dtype: str
-) -> None:
+def print_plan(console: Console, clip: Clip, plan: Sequence[StagePlan]) -> None:
     """Say what is about to be made, before anything is loaded."""
-    console.print(f"{config.summary()}, {model}, {dtype}", highlight=False, markup=False, soft_wrap=True)
-    for stage in plan:
-        detail = f": {stage.detail}" if stage.detail else ""
-        console.print(f"  {stage.name}{detail}", highlight=False, soft_wrap=True)
+    models = clip.runner.models
+    dtype = str(models.dtype).removeprefix("mlx.core.")
+    lines = [f"{clip.config.summary()}, {models.name}, {dtype}"]
+    lines += [f"  {stage.name}{': ' if stage.detail else ''}{stage.detail}" for stage in plan]
+    lines += [f"LoRA {report}" for report in models.lora_reports]
+    if clip.needs is not None:
+        lines.append(str(clip.needs))
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -26,6 +39,7 @@ def bars(console: Console, plan: Sequence[StagePlan]) -> Iterator[OnStep]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console) as progress:

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ltx_pipelines import RetakeConfig, RetakePipeline, check_output
+from ltx_pipelines import RetakeConfig, RetakePipeline, VideoInput, check_output
 
-from ltx_cli.groups import Without, grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
+from ltx_cli.groups import Without, given
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
 from ltx_cli.options import Guided, OutputOptions, RunOptions, SourceSizeOptions
-from ltx_cli.running import given, make_clip
+from ltx_cli.sizes import fitted_to_source
 
 
-@grouped_options
+@clip_command
 def retake(
     prompt: Annotated[str, typer.Argument(help="What the new part should show and sound like.")],
     *,
@@ -31,7 +33,7 @@ def retake(
     guidance: GuidanceOptions,
     model: Annotated[ModelOptions, Without("spatial_upscaler")],
     out: OutputOptions,
-) -> None:
+) -> Clip:
     """Make a part of a clip anew, picture and sound; the rest stays as it is.
 
     Picture and sound of the whole clip go through the autoencoders, and come out slightly different.
@@ -40,12 +42,13 @@ def retake(
     files = model.files()
     if not guided:
         guidance.refuse("the distilled schedule, which runs without guidance; add --guided")
+    source = VideoInput(video)
     config = RetakeConfig(
-        **{**size.fields(), **given(num_frames=num_frames)},
+        **fitted_to_source(RetakeConfig, {**size.fields(), **given(num_frames=num_frames)}, source),
         **guidance.fields(),
         **run.fields(),
         prompt=prompt,
-        source=video,
+        source=source,
         start_time=start_time,
         end_time=end_time,
         regenerate_video=not keep_video,
@@ -53,6 +56,5 @@ def retake(
         generate_audio=not out.no_audio,
     )
     models = files.open(distilled=not guided)
-    make_clip(
-        files, RetakePipeline(models, distilled=not guided), config, out.output, enhance=run.enhance_prompt
-    )
+    runner = RetakePipeline(models, distilled=not guided)
+    return Clip(files, runner, config, out.output, run.enhance_prompt)

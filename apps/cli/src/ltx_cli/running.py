@@ -1,64 +1,48 @@
-"""One run of a pipeline as a person sees it: note, plan, bars, file, time."""
+"""One run of a pipeline: note, plan, stages, file, time."""
 
 import time
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from ltx_pipelines import Pipeline, double_frame_rate
+from ltx_pipelines import StageEvent, double_frame_rate
 from ltx_pipelines.enhance import enhance_prompt, enhancement_plan
-from ltx_pipelines.fitting import check_memory
 from ltx_pipelines.frame_rate import doubling_plan
-from rich.console import Console
 
-from ltx_cli.models import ModelFiles
-from ltx_cli.progress import bars, print_plan
-
-
-def given(**values: Any) -> dict[str, Any]:
-    """Those that are not None: the others are left to the pipeline."""
-    return {name: value for name, value in values.items() if value is not None}
+from ltx_cli.clip import Clip
+from ltx_cli.guarded import guarded
+from ltx_cli.needs import needs_of
+from ltx_cli.together import together
+from ltx_cli.view import View
 
 
-def make_clip(
-    files: ModelFiles,
-    runner: Pipeline[Any],
-    config: Any,
-    output: Path,
-    *,
-    enhance: bool = False,
-    temporal_upscaler: Path | None = None,
-) -> None:
-    """Say what will be made, make it, and write it.
-
-    Args:
-        enhance: have the prompt written out first, and say what it has become.
-        temporal_upscaler: double the frame rate at the end with this file.
+@together
+def make_clip(clip: Clip, view: View) -> None:
+    """Say what will be made, make it, and write it with its record.
 
     Raises:
         ConfigError: the machine has too little memory, and nothing was forced.
+        EndedError: the run was stopped or failed; what it has made is saved.
+        OutputInUseError: another run is going to write the same file.
     """
     started = time.monotonic()
-    console = Console(stderr=True)
-    plan = [*([enhancement_plan()] if enhance else []), *runner.plan(config)]
-    if temporal_upscaler is not None:
-        plan += doubling_plan(runner.models, temporal_upscaler, config.num_frames)
-    if not files.force:
-        check_memory(runner.models, config, plan)
-    if note := files.note(config.prompt):
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
-    print_plan(console, config, plan, runner.models.name, str(runner.models.dtype).removeprefix("mlx.core."))
-    for report in runner.models.lora_reports:
-        console.print(f"LoRA {report}", highlight=False, markup=False, soft_wrap=True)
-    with bars(console, plan) as on_step:
-        if enhance:
-            config = enhance_prompt(runner.models, config, on_step)
+    runner, config, upscaler = clip.runner, clip.config, clip.temporal_upscaler
+    plan = [*([enhancement_plan()] if clip.enhance else []), *runner.plan(config)]
+    if upscaler is not None:
+        plan += doubling_plan(runner.models, upscaler, config.num_frames)
+    view.begin(replace(clip, needs=needs_of(clip, plan)), plan)
+    with guarded(clip, view) as guard, view.stages(plan) as show:
+
+        def on_step(event: StageEvent) -> None:
+            show(event)
+            guard.on_step(event)
+
+        if clip.enhance:
+            config = enhance_prompt(runner.models, config, on_step, guard.store)
             told = "the prompt stays as it was given: what was written in its place is of no use"
             if config.user_prompt is not None:
                 told = f"prompt: {config.prompt}"
-            console.print(told, highlight=False, markup=False, soft_wrap=True)
-        result = runner(config, on_step=on_step)
-        if temporal_upscaler is not None:
-            result = double_frame_rate(runner.models, result, temporal_upscaler, on_step=on_step)
-    result.save(output)
-    seconds = time.monotonic() - started
-    console.print(f"{output}: made in {seconds:.1f} s", highlight=False, markup=False, soft_wrap=True)
+            view.say(told)
+        result = runner(config, on_step=on_step, store=guard.store)
+        if upscaler is not None:
+            result = double_frame_rate(runner.models, result, upscaler, on_step=on_step)
+        replace(result, settings={**result.settings, **clip.record(config)}).save(clip.output)
+    view.end(clip.output, time.monotonic() - started)

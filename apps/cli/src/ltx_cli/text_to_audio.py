@@ -1,19 +1,21 @@
 """`ltx audio`: a prompt to a wav file."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from ltx_pipelines import TextToAudioConfig, TextToAudioPipeline, check_output
 
-from ltx_cli.groups import Without, grouped_options
+from ltx_cli.clip import Clip
+from ltx_cli.clips import clip_command
+from ltx_cli.groups import Without
 from ltx_cli.guidance import GuidanceOptions
 from ltx_cli.models import ModelOptions
 from ltx_cli.options import RunOptions
-from ltx_cli.running import make_clip
 
 
-@grouped_options
+@partial(clip_command, picture=False)
 def text_to_audio(
     prompt: Annotated[str, typer.Argument(help="What should sound.")],
     *,
@@ -24,7 +26,7 @@ def text_to_audio(
     run: RunOptions,
     guidance: GuidanceOptions,
     model: Annotated[ModelOptions, Without("spatial_upscaler", "distilled_lora")],
-) -> None:
+) -> Clip:
     """Make a sound from a prompt, with the audio half of the model alone."""
     check_output(output, ".wav")
     files = model.files()
@@ -39,4 +41,4 @@ def text_to_audio(
         duration=duration,
     )
     models = files.open(distilled=False)
-    make_clip(files, TextToAudioPipeline(models), config, output, enhance=run.enhance_prompt)
+    return Clip(files, TextToAudioPipeline(models), config, output, run.enhance_prompt)

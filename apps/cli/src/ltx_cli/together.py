@@ -113,7 +113,9 @@ def together(make_clip: "MakeClip") -> "MakeClip":
         except RuntimeError as error:
             if "peer" not in str(error):
                 raise
-            raise LTXError("another process has ended before the clip was made; what it says is why") from None
+            raise LTXError(
+                "another process has ended before the clip was made; what it says is why"
+            ) from None
 
     return make
 

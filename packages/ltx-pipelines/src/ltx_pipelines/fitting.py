@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ltx_core import ConfigError
 
 from ltx_pipelines.machine import available_memory
-from ltx_pipelines.memory_plan import NETWORKS, ClipSize, plan_memory
+from ltx_pipelines.memory_plan import NETWORKS, ClipSize, MemoryPlan, plan_memory
 from ltx_pipelines.models import CheckpointModels, ModelSource
 from ltx_pipelines.residency import Memory
 from ltx_pipelines.stages import StagePlan
@@ -26,20 +26,22 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def check_memory(models: ModelSource, config: "ClipConfig", stages: Sequence[StagePlan]) -> None:
-    """Refuse a run that is too large for this machine; nothing is read. Of networks that come from elsewhere
-    than files nothing is known.
+def check_memory(
+    models: ModelSource, config: "ClipConfig", stages: Sequence[StagePlan], *, force: bool = False
+) -> MemoryPlan | None:
+    """What a run takes; one that is too large for this machine is refused, unless it is forced. Nothing is
+    read. Of networks that come from elsewhere than files nothing is known: None.
 
     Raises:
         ConfigError: saying what is needed, what there is, and which options would do.
     """
     available = available_memory()
     if not isinstance(models, CheckpointModels):
-        return
+        return None
     size = ClipSize.of(config)
     plan = plan_memory(models, size, stages)
-    if available is None or plan.peak <= available:
-        return
+    if force or available is None or plan.peak <= available:
+        return plan
     largest = max(plan.stages, key=lambda stage: stage.total)
     fitting = list(options_that_fit(models, size, stages, available))
     told = f"what fits: {'; '.join(fitting)}" if fitting else "no smaller clip fits either"

@@ -13,6 +13,7 @@ from ltx_loaders import load_upsampler
 
 from ltx_pipelines.decoding import decode_frames
 from ltx_pipelines.events import OnStep, StageEvent, ignore
+from ltx_pipelines.metadata import file_record
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.result import GenerationResult
 from ltx_pipelines.stages import StagePlan
@@ -66,7 +67,9 @@ def double_frame_rate(
     if audio is not None:
         samples = round(len(frames) / rate * audio.sampling_rate)
         audio = Audio(audio.waveform[:, :samples], audio.sampling_rate)
+    file = file_record("temporal upscaler", Path(temporal_upsampler))
     settings = {**result.settings, "temporal_upsampler": str(temporal_upsampler)}
+    settings["files"] = [*settings["files"], file]
     return replace(
         result, frames=frames, audio=audio, video_latent=doubled, frame_rate=rate, settings=settings
     )

@@ -6,7 +6,7 @@ The one place that turns a run into a record: clips carry it, and saved latents 
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -49,13 +49,12 @@ def settings_of(pipeline: "Pipeline[Any]", config: "ClipConfig") -> dict[str, An
     settings |= {name: _plain_option(value) for name, value in recipe.options.items()}
     if models.lora_reports:
         settings["loras"] = [str(report) for report in models.lora_reports]
-    stage_loras = [lora for value in recipe.options.values() if _is_loras(value) for lora in value]
     return settings | {
         "dtype": str(models.dtype).removeprefix("mlx.core."),
         "quantize": _quantisation(models),
         "backend": backend(),
         "device": str(mx.device_info().get("device_name", "unknown")),
-        "files": list(_files(models, stage_loras)),
+        "files": [file_record(role, path, **more) for role, path, more in weight_files(pipeline)],
         "inputs": [{"name": name, "sha256": digest} for name, digest in _inputs(config)],
         "versions": {package: version(package) for package in PACKAGES},
     }
@@ -84,29 +83,32 @@ def _quantisation(models: ModelSource) -> Any:
     return "fp8" if models.checkpoint.keep_fp8 else None
 
 
-def _files(models: ModelSource, stage_loras: Sequence[LoraPathStrength]) -> Iterator[dict[str, Any]]:
-    """Every file of weights; of models from elsewhere than files nothing is known."""
+def weight_files(pipeline: "Pipeline[Any]") -> list[tuple[str, Path, dict[str, Any]]]:
+    """Role, path and strengths of every file of weights that a run reads, a folder for the text encoder; of
+    models from elsewhere than files nothing is known."""
+    models, found = pipeline.models, []
     if isinstance(models, CheckpointModels):
-        for file in models.checkpoint.files:
-            yield _file("checkpoint", file.header.path)
-        yield _file("gemma", models.gemma)
+        found += [("checkpoint", Path(file.header.path), {}) for file in models.checkpoint.files]
+        found.append(("gemma", models.gemma, {}))
         if models.upsampler_path is not None:
-            yield _file("spatial upscaler", models.upsampler_path)
-        for lora in models.loras:
-            yield _lora("lora", lora)
-    for lora in stage_loras:
-        yield _lora("lora of a stage", lora)
+            found.append(("spatial upscaler", Path(models.upsampler_path), {}))
+        found += [_lora("lora", lora) for lora in models.loras]
+    for value in pipeline.recipe.options.values():
+        if _is_loras(value):
+            found += [_lora("lora of a stage", lora) for lora in value]
+    return found
 
 
-def _lora(role: str, lora: LoraPathStrength) -> dict[str, Any]:
-    return _file(role, lora.path) | {"strengths": [lora.strength, lora.second]}
+def _lora(role: str, lora: LoraPathStrength) -> tuple[str, Path, dict[str, Any]]:
+    return role, Path(lora.path), {"strengths": [lora.strength, lora.second]}
 
 
-def _file(role: str, path: str | Path) -> dict[str, Any]:
+def file_record(role: str, path: Path, **more: Any) -> dict[str, Any]:
+    """One of "files" in a record."""
     digest = None
     with contextlib.suppress(OSError, LTXError):
         digest = fingerprint(path)
-    return {"role": role, "name": Path(path).name, "fingerprint": digest}
+    return {"role": role, "name": path.name, "fingerprint": digest, **more}
 
 
 def _inputs(value: Any, name: str = "") -> Iterator[tuple[str, str | None]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 from ltx_core import LatentState, VideoPixelShape
 from ltx_core.types import Modality

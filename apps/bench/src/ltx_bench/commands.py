@@ -86,6 +86,38 @@ def run(
 
 
 @app.command()
+def ranks(
+    results: Annotated[Path, typer.Argument(help="JSON file, begun or gone on with.")],
+    processes: Annotated[int, typer.Option(help="Processes, with a device each.")] = 2,
+    only: Only = None,
+    scale: Scale = "full",
+    repeats: Annotated[int, typer.Option(help="Runs that count.")] = 5,
+    warmup: Annotated[int, typer.Option(help="Runs before them.")] = 2,
+) -> None:
+    """Measure a guided step by several processes, which divide its passes or the network, and by one."""
+    import ltx_core  # noqa: F401  (loads the BLAS before MLX)
+    import mlx.core as mx
+
+    from ltx_bench.items import choose
+    from ltx_bench.machine import describe_machine
+    from ltx_bench.measure import Repetitions
+    from ltx_bench.ranks import list_ranks, measure_ranks
+    from ltx_bench.results import Results
+    from ltx_bench.runner import describe
+    from ltx_bench.table import line
+    from ltx_bench.works import Setup
+
+    held, machine, setup = Results(results), describe_machine(scale), Setup(scale)
+    mx.clear_cache()
+    run = held.begin({"machine": machine.to_json(), "scale": scale})
+    items = list(choose(list_ranks(scale, processes), only or []))
+    for item, record in measure_ranks(items, scale, Repetitions(warmup, repeats)):
+        full = {"run": run, **describe(item, setup), **record}
+        held.add(full)
+        print(line(full, machine.matmul_rate))
+
+
+@app.command()
 def table(
     files: Files,
     write: Annotated[

@@ -1,4 +1,4 @@
-"""Floating-point operations of the autoencoders, the vocoder and the upscaler: those of their convolutions."""
+"""Floating-point operations of autoencoders, vocoder and upscaler: those of their convolutions."""
 
 import math
 from collections.abc import Sequence

@@ -1,10 +1,12 @@
 """What the measurements were made on: names, versions, and the rates that the device reaches."""
 
+import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 from ltx_core.device import backend, default_dtype
 
@@ -20,7 +22,8 @@ class Machine:
         backend: of MLX: "cuda", "metal" or "cpu".
         matmul_size: side of the square matrices that the rate was measured with.
         matmul_rate: FLOP per second of their product in `dtype`, random numbers.
-        copy_rate: bytes read and written per second by a large sum of two arrays.
+        copy_rate: bytes read and written per second where one is added to every number of a large array.
+        settings: variables of the environment that MLX and NCCL look at.
     """
 
     device: str
@@ -30,6 +33,7 @@ class Machine:
     matmul_size: int
     matmul_rate: float
     copy_rate: float
+    settings: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -56,6 +60,7 @@ def describe_machine(scale: str = "full") -> Machine:
         matmul_size=size,
         matmul_rate=rate,
         copy_rate=copied,
+        settings={name: value for name, value in os.environ.items() if name.startswith(("MLX_", "NCCL_"))},
     )
 
 

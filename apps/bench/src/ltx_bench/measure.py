@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 
 Run = Callable[[], Any]
@@ -61,7 +62,6 @@ def measure(
     for _ in range(repetitions.warmup):
         mx.eval(run())
     mx.synchronize()
-    mx.clear_cache()
     mx.reset_peak_memory()
     before = mx.get_active_memory()
     seconds: list[float] = []

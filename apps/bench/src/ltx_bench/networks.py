@@ -1,11 +1,13 @@
 """The networks of a config, filled with random weights where they run: nothing is read, nothing is copied."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import mlx.nn as nn
-from ltx_loaders import QuantizationPolicy, evaluate, quantize_module
+from ltx_loaders import QuantizationPolicy, evaluate, nbytes, quantize_module
 from ltx_loaders.components import COMPONENTS
 from ltx_models.text_encoder import GemmaConfig, GemmaTextModel
 from ltx_models.upsampler import LatentUpsampler, LatentUpsamplerConfig
@@ -14,17 +16,26 @@ from mlx.utils import tree_flatten
 
 from ltx_bench.configs import Config
 
+__all__ = ["build", "nbytes", "randomize"]
+
 # Scales of norms and standard deviations: around 1, as in trained networks.
 AROUND_ONE = ("norm.weight", "std_of_means", "_layernorm.weight")
 
 
-def build(component: str, config: Config, dtype: mx.Dtype, quantize: str | None = None) -> Any:
+def build(
+    component: str,
+    config: Config,
+    dtype: mx.Dtype,
+    quantize: str | None = None,
+    change: Callable[[Any], None] | None = None,
+) -> Any:
     """A network with random weights, evaluated.
 
     Args:
         component: a name of `ltx_loaders.components.COMPONENTS`, "text_encoder" or "spatial_upsampler".
         dtype: of its weights, unless the component always runs in another.
         quantize: of a transformer, as `QuantizationPolicy.of` takes it.
+        change: what is done with it before its weights exist.
     """
     network: nn.Module
     if component == "text_encoder":
@@ -41,6 +52,8 @@ def build(component: str, config: Config, dtype: mx.Dtype, quantize: str | None 
     randomize(network, dtype)
     if quantize is not None:
         quantize_module(network, QuantizationPolicy.of(quantize), config["transformer"]["num_layers"])
+    if change is not None:
+        change(network)
     EvaluationCadence.here().apply(component, network)
     evaluate(network)
     return network
@@ -51,10 +64,10 @@ def randomize(network: nn.Module, dtype: mx.Dtype) -> None:
 
     Random, because matrix products of zeros run faster than those of numbers.
     """
-    parameters: list[tuple[str, mx.array]] = tree_flatten(network.parameters())
+    parameters: dict[str, mx.array] = dict(tree_flatten(network.parameters()))
     keys = mx.random.split(mx.random.key(0), len(parameters))
     weights = []
-    for (name, value), key in zip(parameters, keys, strict=True):
+    for (name, value), key in zip(parameters.items(), keys, strict=True):
         weights.append((name, _random(name, value.shape, dtype, key)))
     network.load_weights(weights, strict=True)
 
@@ -66,9 +79,3 @@ def _random(name: str, shape: tuple[int, ...], dtype: mx.Dtype, key: mx.array) -
     inputs = math.prod(shape[1:]) if len(shape) > 1 else 1
     bound = math.sqrt(3 / inputs) if len(shape) > 1 else 0.02
     return mx.random.uniform(-bound, bound, shape, dtype, key)
-
-
-def nbytes(network: nn.Module) -> int:
-    """Bytes of a network's weights."""
-    parameters: list[tuple[str, mx.array]] = tree_flatten(network.parameters())
-    return sum(value.nbytes for _, value in parameters)

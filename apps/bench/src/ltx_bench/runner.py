@@ -7,6 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 
 from ltx_bench.clips import Clip, token_counts

@@ -23,12 +23,10 @@ TITLES = {
     "audio-decode": "Audio decoder",
     "vocoder": "Vocoder, float32",
     "distilled": "A whole generation, 8 + 3 steps",
-    "low-ram": "Transformer whose blocks are read while it runs",
+    "low-ram": "Transformer of 8 blocks, read from a file while they run",
 }
-COLUMNS = (
-    "item", "s", "TFLOP/s", "of matmul", "peak GB", "weights GB", "peer", "its s", "its peak GB", "faster",
-    "memory",
-)  # fmt: skip
+OWN = ("item", "s", "TFLOP/s", "of matmul", "peak GB", "weights GB")
+PEER = ("peer", "its s", "its peak GB", "faster", "memory")
 
 
 def seconds(record: Record) -> float:
@@ -53,33 +51,43 @@ def line(record: Record, matmul_rate: float) -> str:
 
 
 def tables(runs: dict[str, Record], records: Sequence[Record]) -> str:
-    """One table for each kind of item, of the newest run of each item. Ratios are of one run."""
-    newest: dict[str, Record] = {}
-    for record in sorted(records, key=lambda record: record["run"]):
-        if record["implementation"] == OURS and "error" not in record:
-            newest[record["item"]] = record
+    """One table for each kind of item.
+
+    Ratios are of one run: of an item, the newest run counts that measured a peer beside it, else the newest.
+    """
+    done = sorted((record for record in records if "error" not in record), key=lambda record: record["run"])
+    beside = {(record["run"], record["item"]) for record in done if record["implementation"] != OURS}
+    chosen: dict[str, Record] = {}
+    for with_peer in (False, True):
+        for record in done:
+            at = record["run"], record["item"]
+            if record["implementation"] == OURS and (at in beside or not with_peer):
+                chosen[record["item"]] = record
     parts = []
     for kind, title in TITLES.items():
-        own = [record for record in newest.values() if record["kind"] == kind]
+        own = [record for record in chosen.values() if record["kind"] == kind]
         if own:
-            parts += [f"### {title}", *_table(runs, own, records), *_stages(own)]
-    used = sorted({record["run"] for record in newest.values()})
+            parts += [f"### {title}", *_table(runs, own, done), *_stages(own)]
+    used = sorted({record["run"] for record in chosen.values()})
     return "\n".join([*(_machine(run, runs[run]) for run in used), "", *parts]).strip() + "\n"
 
 
 def _machine(name: str, run: Record) -> str:
     machine = run["machine"]
+    device = f"{machine['device']} ({machine['backend']})"
     return (
-        f"- run {name}: {machine['device']} ({machine['backend']}), MLX {machine['mlx']}, {machine['dtype']}; "
-        f"matrix products of {machine['matmul_size']} run at {machine['matmul_rate'] / 1e12:.3g} TFLOP/s, "
+        f"- run {name}: {device}, MLX {machine['mlx']}, {machine['dtype']}; matrix products of "
+        f"{machine['matmul_size']} run at {machine['matmul_rate'] / 1e12:.3g} TFLOP/s, "
         f"copies at {machine['copy_rate'] / 1e9:.0f} GB/s"
         + ("" if run["scale"] == "full" else "; tiny sizes")
     )
 
 
 def _table(runs: dict[str, Record], own: Sequence[Record], records: Sequence[Record]) -> Iterable[str]:
-    yield from ("", "| " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * (len(COLUMNS) - 1))
-    for record in own:
+    peers = [_peers(record, records) for record in own]
+    columns = (*OWN, *PEER) if any(peers) else OWN
+    yield from ("", _row(columns, len(columns)), "| --- |" + " ---: |" * (len(columns) - 1))
+    for record, beside in zip(own, peers, strict=True):
         rate = record["flops"] / seconds(record) if record.get("flops") else None
         share = None if rate is None else rate / runs[record["run"]]["machine"]["matmul_rate"]
         cells = [
@@ -90,17 +98,16 @@ def _table(runs: dict[str, Record], own: Sequence[Record], records: Sequence[Rec
             _gigabytes(record["peak"]),
             _gigabytes(record["weights"]),
         ]
-        peers = [
-            peer
-            for peer in records
-            if (peer["run"], peer["item"]) == (record["run"], record["item"])
-            and peer["implementation"] != OURS
-            and "error" not in peer
-        ]
-        yield _row([*cells, *_beside(record, peers[0])] if peers else cells)
-        for peer in peers[1:]:
-            yield _row([""] * len(cells) + _beside(record, peer))
+        yield _row([*cells, *(_beside(record, beside[0]) if beside else [])], len(columns))
+        for peer in beside[1:]:
+            yield _row([""] * len(OWN) + _beside(record, peer), len(columns))
     yield ""
+
+
+def _peers(record: Record, records: Sequence[Record]) -> list[Record]:
+    """What else was measured in the same run."""
+    at = record["run"], record["item"]
+    return [peer for peer in records if (peer["run"], peer["item"]) == at and peer["implementation"] != OURS]
 
 
 def _beside(record: Record, peer: Record) -> list[str]:
@@ -121,16 +128,12 @@ def _stages(own: Sequence[Record]) -> Iterable[str]:
     yield "| stage | " + " | ".join(record["item"] for record in whole) + " |"
     yield "| --- |" + " ---: |" * len(whole)
     for name in names:
-        yield _row([name, *(_seconds(record["stages"].get(name)) for record in whole)])
+        yield _row([name, *(_seconds(record["stages"].get(name)) for record in whole)], len(whole) + 1)
     yield ""
 
 
-def _row(cells: Sequence[Any]) -> str:
-    return (
-        "| "
-        + " | ".join([*map(str, cells), *[""] * (len(COLUMNS) - len(cells))][: max(len(cells), 1)])
-        + " |"
-    )
+def _row(cells: Sequence[Any], count: int) -> str:
+    return "| " + " | ".join([*map(str, cells), *[""] * (count - len(cells))]) + " |"
 
 
 def _seconds(value: float | None) -> str:

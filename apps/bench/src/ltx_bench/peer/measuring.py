@@ -22,13 +22,12 @@ class Timing:
 
 
 def measure(run: Run, timing: Timing, device: str) -> dict[str, Any]:
-    """Seconds of each run, bytes of tensors alive at the worst moment, and before; FLOPs as torch counts them."""
+    """Seconds of each run, bytes of tensors alive at the worst moment, and before; FLOPs as torch counts."""
     with FlopCounterMode(display=False) as counter:
         run()
     for _ in range(timing.warmup - 1):
         run()
     wait(device)
-    forget_memory(device)
     cuda = device == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()

@@ -19,8 +19,8 @@ def _latent(setup: Setup, item: Item) -> mx.array:
 
 
 def video_decode(setup: Setup, item: Item) -> Prepared:
-    """A latent to the frames of a clip, as pipelines do it: in tiles, each chunk of frames to bytes as it comes,
-    and let go."""
+    """A latent to the frames of a clip, as pipelines do it: in tiles, each chunk of frames made bytes as it
+    comes, and let go."""
     config = setup.config(item)
     decoder = build("video_decoder", config, setup.dtype)
 

@@ -130,8 +130,8 @@ class StageClock:
 
 
 def distilled(setup: Setup, item: Item) -> Prepared:
-    """A prompt to a clip with sound: 8 steps at half size, 3 at full size. Where there is an ffmpeg, to an mp4
-    file; else the stage "write" has no time."""
+    """A prompt to a clip with sound: 8 steps at half size, 3 at full size. Where there is an ffmpeg, to an
+    mp4 file; else there is no stage "write"."""
     models = RandomModels(setup, item)
     source = cast(ModelSource, models)
     runs: list[dict[str, float]] = []

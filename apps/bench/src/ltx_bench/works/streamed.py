@@ -76,10 +76,10 @@ def write_random(path: Path, config: Config) -> int:
     """A checkpoint with a transformer of random bfloat16 weights; returns its size in bytes."""
     component = COMPONENTS["transformer"]
     network = component.create(config["transformer"])
-    parameters: list[tuple[str, mx.array]] = tree_flatten(network.parameters())
+    parameters: dict[str, mx.array] = dict(tree_flatten(network.parameters()))
     header: dict[str, Any] = {"__metadata__": {"config": json.dumps(config), "model_version": "2.0.0"}}
     end = 0
-    for name, value in parameters:
+    for name, value in parameters.items():
         start, end = end, end + 2 * value.size
         header[component.keys.file_name(name)] = {
             "dtype": "BF16",
@@ -89,7 +89,7 @@ def write_random(path: Path, config: Config) -> int:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     noise = mx.random.uniform(-0.02, 0.02, (min(NOISE, end // 2),), key=mx.random.key(0)).astype(mx.bfloat16)
-    data = memoryview(np.array(noise.view(mx.uint16))).cast("B")
+    data = memoryview(np.array(noise.view(mx.uint16)).tobytes())
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         while end:

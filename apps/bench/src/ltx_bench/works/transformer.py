@@ -11,6 +11,7 @@ from ltx_core import (
     MultiModalGuiderParams,
     X0Model,
 )
+from ltx_models.transformer import LTXModel
 from ltx_pipelines.defaults import defaults_for
 
 from ltx_bench.clips import TEXT_TOKENS, contexts, latent_states, modality, token_counts
@@ -71,29 +72,40 @@ PASSES = {"cfg": 2, "full": 4}
 """Calls of the network in a step."""
 
 
-def guided(setup: Setup, item: Item) -> Prepared:
+def guided(setup: Setup, item: Item, group: mx.distributed.Group | None = None) -> Prepared:
     """One guided step: predictions with the prompt and the negative one ("cfg"), and also with skipped
-    self-attention and with the streams isolated ("full"), one by one and combined."""
+    self-attention and with the streams isolated ("full"), one by one and combined.
+
+    Args:
+        group: processes that divide the passes, or with a variant that ends in "/shard" the network.
+    """
     config, dtype = setup.config(item), setup.dtype
-    network = build("transformer", config, dtype)
+    kind, _, division = item.variant.partition("/")
+    sharded = group if division == "shard" else None
+    network = build("transformer", config, dtype, change=partial(_shard, group=sharded))
 
     def work(item: Item) -> Work:
         states = latent_states(config, item.clip)
         video, audio = contexts(config, dtype, tokens=text_tokens(setup))
         negatives = contexts(config, dtype, tokens=text_tokens(setup))
-        guiders = [
+        video_guider, audio_guider = (
             MultiModalGuider(params, negative)
-            for params, negative in zip(guidance(item.version, item.variant), negatives, strict=True)
-        ]
+            for params, negative in zip(guidance(item.version, kind), negatives, strict=True)
+        )
         model = X0Model(partial(network, cache=network.make_cache()))
-        denoiser = GuidedDenoiser(model, video, audio, *guiders)
+        split = None if sharded else group
+        denoiser = GuidedDenoiser(model, video, audio, video_guider, audio_guider, group=split)
         sigmas = mx.array([SIGMA, 0.8, 0.0])
 
         def run() -> Any:
             return denoiser(*states, sigmas, 0)
 
-        flops = PASSES[item.variant] * transformer_flops(config, tokens_of(setup, item))
-        # Skipped attention is not counted out: it is that of one block in one pass, and that between streams.
-        return Work(run, flops)
+        # Skipped attention is not counted out: that of one block in one pass, and that between the streams.
+        return Work(run, PASSES[kind] * transformer_flops(config, tokens_of(setup, item)))
 
     return Prepared(work, nbytes(network))
+
+
+def _shard(network: LTXModel, group: mx.distributed.Group | None) -> None:
+    if group is not None:
+        network.shard(group)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ltx_cli.arguments import join_values, parse_image, parse_lora
+from ltx_cli.arguments import parse_image, parse_lora
+from ltx_cli.joined import join_values
 from ltx_cli.models import ModelFiles
 from ltx_core import ConfigError
 

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ltx_cli.arguments import join_values, parse_numbers
+from ltx_cli.arguments import parse_numbers
 from ltx_cli.guidance import GuidanceOptions
+from ltx_cli.joined import join_values
 from ltx_core import ConfigError
 from ltx_pipelines import GuidanceChange
 
@@ -18,7 +19,7 @@ def test_block_numbers_come_back(blocks: list[int]) -> None:
 
 @pytest.mark.parametrize("value", ["x", "-1", "1.5"])
 def test_other_block_numbers(value: str) -> None:
-    with pytest.raises(ConfigError, match=r"--stg-blocks .*give block numbers"):
+    with pytest.raises(ConfigError, match=r"--stg-blocks .*give whole numbers"):
         parse_numbers("--stg-blocks", join_values(["--stg-blocks", value])[1])
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ltx_pipelines import OnStep, StageEvent, StagePlan
 from ltx_pipelines.preview import LatentToRGB
@@ -17,6 +17,15 @@ from ltx_cli.clip import Clip
 def emit(event: str, **values: Any) -> None:
     """One event, at once."""
     print(json.dumps({"event": event, **values}, default=str), file=sys.stderr, flush=True)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """The last event of a command that failed, and its end."""
+    from ltx_cli.exit_codes import exit_of, text_of
+
+    code = int(exit_of(error))
+    emit("error", text=text_of(error), exit_code=code)
+    raise SystemExit(code) from None
 
 
 class JsonView:

@@ -108,9 +108,9 @@ def text_of(error: BaseException) -> str:
     if code is Exit.HANGUP:
         return "the terminal was closed"
     if code is Exit.TERMINATED:
-        return "asked to end (SIGTERM)"
+        return "SIGTERM"
     if code is Exit.INTERRUPTED:
-        return "stopped by Ctrl-C"
+        return "Ctrl-C"
     if code is Exit.FAULT:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return str(error)

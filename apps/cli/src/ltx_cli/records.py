@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from ltx_core import ConfigError
 
-from ltx_cli.arguments import SEPARATOR
+from ltx_cli.joined import SEPARATOR
 
 Settings = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""`ltx info`: what a file holds, from its header alone."""
+"""`ltx info`: what a model file holds, from its header alone, or what a clip was made with."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ltx_cli.clip_info import CLIPS, print_clip
 from ltx_cli.groups import grouped_options
 from ltx_cli.memory import PlanOptions, print_memory_plan
 
@@ -19,14 +20,25 @@ from ltx_cli.memory import PlanOptions, print_memory_plan
 @grouped_options
 def info(
     path: Annotated[
-        Path, typer.Argument(help="Checkpoint, latent upscaler, LoRA, or a folder with a model.")
+        Path,
+        typer.Argument(
+            help="Checkpoint, latent upscaler, LoRA, a folder with a model; or a clip or a sound."
+        ),
     ],
-    config: Annotated[bool, typer.Option("--config", help="Print the embedded config as JSON.")] = False,
+    config: Annotated[
+        bool, typer.Option("--config", help="Print the embedded config, or the record of a clip, as JSON.")
+    ] = False,
     *,
     memory: PlanOptions,
 ) -> None:
-    """Show generation, components, parameters, dtypes and sizes of a file, without reading its weights."""
+    """Show what a model file holds, or what a clip was made with.
+
+    Of a model file: generation, components, parameters, dtypes and sizes, without reading its weights.
+    """
     console = Console()
+    if path.suffix.lower() in CLIPS and not path.is_dir():
+        print_clip(console, path, as_json=config)
+        return
     if memory.plan:
         print_memory_plan(console, path, memory)
         return

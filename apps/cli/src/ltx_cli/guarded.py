@@ -92,6 +92,8 @@ def _announce(cache: LatentCache, key: str, clip: Clip, view: View) -> None:
 def _ended(
     error: BaseException, models: Any, stage: str, cache: LatentCache, run: SavedRun | None
 ) -> EndedError:
+    # What a signal has cut short may have failed in other ways on its way out.
+    error = next((cause for cause in _causes(error) if isinstance(cause, Signalled)), error)
     code, text = exit_of(error, running=True), text_of(error)
     if code in (Exit.MEMORY, Exit.FAULT) and isinstance(models, CheckpointModels):
         # A file that is cut off under a run can look like anything.
@@ -107,6 +109,12 @@ def _ended(
         parts.append(_saved(cache, run))
     ended = StoppedError if code > SIGNAL else EndedError
     return ended(code, "; ".join(part for part in parts if part))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def _saved(cache: LatentCache, run: SavedRun | None) -> str:

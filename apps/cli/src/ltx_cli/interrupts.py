@@ -6,6 +6,7 @@ that what was made is saved and what is half-written is removed on the way out.
 
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,10 +41,11 @@ def _raise(number: int, _frame: FrameType | None) -> None:
 
 
 def _leave_terminal() -> None:
-    """A closed terminal takes no more output: every write would be an error."""
+    """A closed terminal takes no more output: every write would be an error. It is not even known as a
+    terminal any more, only as a device. A file in its place still takes the output."""
     for descriptor in (1, 2):
         with suppress(OSError):
-            if os.isatty(descriptor):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, descriptor)
                 os.close(nowhere)

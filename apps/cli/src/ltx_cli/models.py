@@ -99,7 +99,8 @@ class ModelFiles:
         return shared[key]
 
     def _open(self, distilled: bool, two_stages: bool) -> CheckpointModels:
-        together = devices(self.devices, guided=not distilled)
+        # There is nothing to be won by dividing the pocket model.
+        together = devices(self.devices, shard=distilled and not self.are_pocket)
         if self.checkpoint is None or self.gemma is None:
             # Its matrix products are so small that threads wait for each other longer than they compute.
             limit_threads(1)

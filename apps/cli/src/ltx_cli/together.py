@@ -68,12 +68,12 @@ def run(command: Callable[[], None]) -> None:
         _fail(status, f"rank {rank}: {said.getvalue()}" if said.getvalue() else "")
 
 
-def devices(asked: str | None, *, guided: bool) -> "Devices | None":
+def devices(asked: str | None, *, shard: bool) -> "Devices | None":
     """The processes, and what they divide.
 
     Args:
-        asked: "split" or "shard"; None: what makes all of the steps faster.
-        guided: whether these are steps with guidance.
+        asked: "split" or "shard", of what `ltx_pipelines.Division` says.
+        shard: what it is if nothing is asked for.
 
     Raises:
         ConfigError: something was asked for that there is not, or there are no other processes, or they
@@ -87,7 +87,7 @@ def devices(asked: str | None, *, guided: bool) -> "Devices | None":
         raise ConfigError(f"--devices {asked!r} is not known; choose {' or '.join(known)}")
     group = _group()
     if group is not None:
-        return Devices(group, Division(asked or ("split" if guided else "shard")))
+        return Devices(group, Division(asked or ("shard" if shard else "split")))
     if asked is not None:
         raise ConfigError(
             f"--devices {asked} is for several processes, and this one is alone; start them with "
@@ -101,12 +101,14 @@ def together(make_clip: "MakeClip") -> "MakeClip":
 
     @wraps(make_clip)
     def make(clip: "Clip", view: "View") -> None:
-        from ltx_core import LTXError
+        from ltx_core import ConfigError, LTXError
 
         group = _group()
         if group is None:
             make_clip(clip, view)
             return
+        if clip.resume:
+            raise ConfigError("--resume is for a single process: several save nothing; leave one of them out")
         try:
             with suppress(_Done):
                 make_clip(clip, _Seen(view) if group.rank() == 0 else _Unseen())
@@ -177,11 +179,13 @@ def _begin(clip: "Clip") -> None:
 
     settings = repr((clip.runner.models.name, clip.config.settings()))
     marks = _meet(zlib.crc32(settings.encode()) >> 1)
+    _told.update(marks)
     failed = ", ".join(f"rank {rank}" for rank, mark in enumerate(marks) if mark == FAILED)
     if failed:
         raise ConfigError(f"{failed} cannot take part, as it says itself")
     if len(set(marks)) > 1:
         raise ConfigError("the processes were started with different commands; give all of them the same")
+    _told.clear()
 
 
 @cache
@@ -198,13 +202,15 @@ def _meet(mark: int) -> list[int]:
     group = _group()
     if group is None:
         return [mark]
-    _meetings.append(mark)
+    _met.add(mark)
     marks = mx.distributed.all_gather(mx.array([mark], mx.int32), group=group)
     return [int(each) for each in marks]
 
 
-_meetings: list[int] = []
-"""What was told so far."""
+_met: set[int] = set()
+"""What this process has told the others."""
+_told: set[int] = set()
+"""What all know that this process cannot go on with; rank 0 says so."""
 
 
 def _fail(status: int, said: str) -> NoReturn:
@@ -223,7 +229,9 @@ def _fail(status: int, said: str) -> NoReturn:
     timer = threading.Timer(SECONDS_TO_MEET, end)
     timer.daemon = True
     timer.start()
-    if not _meetings:
+    if _told:
+        said = ""
+    if not _met:
         # The others wait for this process, or have the same to say.
         try:
             if _meet(FAILED)[0] == FAILED:

@@ -100,9 +100,14 @@ class Residual:
         """The sum, if there is an update; then what is normed, if an epsilon is given."""
         x, update, gate = self._x, self._update, self._gate
         sets = [part.values.modulation for part in (gate, *affines[:1]) if part is not None]
-        # Groups of tokens, which only training has, are for MLX's operations.
-        plain_sets = all(type(modulation) is Modulation for modulation in sets)
-        if plain_sets and use_kernels(x.dtype) and cuda_kernels.width_fits(x.shape[-1]):
+        arrays = [modulation.values for modulation in sets] + ([] if update is None else [update])
+        if (
+            use_kernels(x.dtype)
+            and cuda_kernels.width_fits(x.shape[-1])
+            and all(array.dtype == x.dtype for array in arrays)
+            # Groups of tokens, which only training has, are for MLX's operations.
+            and all(type(modulation) is Modulation for modulation in sets)
+        ):
             return _by_kernel(x, update, gate, eps, affines)
         results = []
         if update is not None:

@@ -18,7 +18,7 @@ ARRAYS = 8
 
 
 class Pacing:
-    """Called after every part of a block with the hidden states that it changed.
+    """Called after every part of a block with the hidden states of both streams.
 
     Args:
         piece: bytes; 0 to leave everything to MLX.

@@ -88,18 +88,20 @@ class BasicAVTransformerBlock(nn.Module):
             stream: AdaValues(self[f"{PREFIX[stream]}scale_shift_table"], present[stream].timesteps)
             for stream in enabled
         }
+        # Part by part, so that what is short in one stream is computed beside what is long in the other.
         for stream in enabled:
-            args, values = present[stream], tables[stream]
-            self.self_attend(stream, args, hidden[stream], values, perturbations, block_idx)
-            pace(hidden[stream])
-            self.text_attend(stream, args, hidden[stream], values, block_idx, cache)
-            pace(hidden[stream])
+            values = tables[stream]
+            self.self_attend(stream, present[stream], hidden[stream], values, perturbations, block_idx)
+        pace(*hidden.values())
+        for stream in enabled:
+            self.text_attend(stream, present[stream], hidden[stream], tables[stream], block_idx, cache)
+        pace(*hidden.values())
         if len(present) == 2:
             self.cross_attend(present, hidden, perturbations, block_idx)
             pace(*hidden.values())
         for stream in enabled:
             self.feed_forward(stream, hidden[stream], tables[stream])
-            pace(hidden[stream])
+        pace(*hidden.values())
         after = {stream: replace(args, x=hidden[stream].value()) for stream, args in present.items()}
         return after.get("video"), after.get("audio")
 

@@ -64,6 +64,8 @@ def run(command: Callable[[], None]) -> None:
     except Exception:
         (sys.stderr if rank == "0" else said).write(traceback.format_exc())
         status = 1
+    if status == INTERRUPTED and rank == "0":
+        print("stopped by Ctrl-C; nothing was written", file=sys.stderr)
     if status:
         _fail(status, f"rank {rank}: {said.getvalue()}" if said.getvalue() else "")
 

@@ -40,7 +40,7 @@ def test_values_of_a_lora_come_back(path: str, strength: float | None) -> None:
     assert lora.strength == (1.0 if strength is None else strength)
 
 
-@given(st.lists(st.sampled_from(["a", "3", "0.5", "--seed", "-1"])))
+@given(st.lists(st.sampled_from(["a", "3", "0.5", "--steps", "-1"])))
 def test_other_arguments_are_left_alone(arguments: list[str]) -> None:
     assert join_values(arguments) == arguments
 

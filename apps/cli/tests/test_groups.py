@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import pytest
 import typer
 from ltx_cli.groups import OptionGroup, Without, flags, grouped_options
-from ltx_cli.main import app as commands
+from ltx_cli.main import load
 from ltx_cli.models import ModelFiles, ModelOptions
 from ltx_cli.options import RunOptions, SizeOptions
+from ltx_cli.session import SessionOptions
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -141,18 +142,17 @@ def test_size_and_run_options_are_arguments_of_a_config() -> None:
 
 
 def test_the_commands_list_the_options_of_their_groups() -> None:
-    options = {
-        command.callback.__name__: set(inspect.signature(command.callback).parameters)
-        for command in commands.registered_commands
-        if command.callback is not None
-    }
+    names = ("generate", "keyframes", "ic-lora", "audio-to-video", "retake", "extend", "audio")
+    options = {name: {parameter.name for parameter in load(name).params} for name in names}
+    session = set(vars(SessionOptions()))
     model = set(vars(ModelOptions()))
     run = set(vars(RunOptions()))
-    for name in ("generate", "keyframes", "ic_lora", "audio_to_video"):
-        assert model | run | set(vars(SizeOptions())) <= options[name]
+    for name in ("generate", "keyframes", "ic-lora", "audio-to-video"):
+        assert model | run | session | set(vars(SizeOptions())) <= options[name]
     for name in ("retake", "extend"):
-        assert model - {"spatial_upscaler"} | run | set(vars(SizeOptions())) <= options[name]
+        assert model - {"spatial_upscaler"} | run | session | set(vars(SizeOptions())) <= options[name]
         assert "spatial_upscaler" not in options[name]
-    assert model - {"spatial_upscaler", "distilled_lora"} | run | {"output"} <= options["text_to_audio"]
-    assert not {"spatial_upscaler", "distilled_lora", "height", "no_audio"} & options["text_to_audio"]
-    assert "no_audio" not in options["audio_to_video"]
+    assert model - {"spatial_upscaler", "distilled_lora"} | run | {"output"} <= options["audio"]
+    assert not {"spatial_upscaler", "distilled_lora", "height", "no_audio"} & options["audio"]
+    assert "no_audio" not in options["audio-to-video"]
+    assert session - options["audio"] == {"preview"}

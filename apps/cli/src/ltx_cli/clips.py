@@ -90,11 +90,12 @@ def orders(context: typer.Context, session: SessionOptions, values: dict[str, An
             output = output.with_stem(f"{output.stem}-{number:03d}")
         for seed in seeds:
             own = output.with_stem(f"{output.stem}-seed{seed}") if len(seeds) > 1 else output
+            name = where or f"seed {seed}"
             if own in written:
                 raise ConfigError(
-                    f"{where} and {written[own]} are both to be written to {own}; give two names"
+                    f"{written[own]} and {name} are both to be written to {own}; give two names"
                 )
-            written[own] = where
+            written[own] = name
             yield Order(where, {**line, "seed": str(seed), "output": own})
 
 

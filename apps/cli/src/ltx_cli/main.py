@@ -66,7 +66,9 @@ COMMANDS = {
 
 # Groups of commands of other applications, which each have an `app`.
 GROUPS = {
-    "pocket": Where("ltx_pocket.commands", "app", "The small model that ships with the project."),
+    "pocket": Where(
+        "ltx_pocket.commands", "app", "The pocket model: a small LTX-2 that ships with this command."
+    ),
     "bench": Where(
         "ltx_bench.commands",
         "app",

@@ -27,7 +27,8 @@ def make_clip(clip: Clip, view: View) -> None:
     runner, config, upscaler = clip.runner, clip.config, clip.temporal_upscaler
     plan = [*([enhancement_plan()] if clip.enhance else []), *runner.plan(config)]
     if upscaler is not None:
-        plan += doubling_plan(runner.models, upscaler, config.num_frames)
+        # In the place of the last stage: only the doubled frames are decoded.
+        plan = [*plan[:-1], *doubling_plan(runner.models, upscaler, config.num_frames)]
     view.begin(replace(clip, needs=needs_of(clip, plan)), plan)
     with guarded(clip, view) as guard, view.stages(plan) as show:
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import mlx.core as mx
 import numpy as np
@@ -31,6 +32,7 @@ CELLS = 4
 MOVING = 3
 """Of so many pictures one has a second latent frame; stills take less time."""
 SAMPLES_PER_CHANNEL = 4
+FEWEST = 8
 HELD_OUT = 4
 """Of so many pictures one is kept to judge the map by."""
 RIDGE = 1e-3
@@ -66,7 +68,8 @@ def latent_to_rgb(models: "ModelSource", folder: Path | None = None) -> LatentTo
         folder: where it is kept; None: `previews` in `cache_folder()`.
     """
     path = None
-    with contextlib.suppress(OSError, LTXError):
+    # What is damaged, or of a kind that is not known, is made anew.
+    with contextlib.suppress(OSError, LTXError, ValueError, KeyError, BadZipFile):
         path = (folder or cache_folder() / "previews") / f"{_key(models)}.npz"
         with np.load(path) as kept:
             return LatentToRGB(kept["matrix"], float(kept["quality"]))
@@ -103,7 +106,8 @@ def fit(models: "ModelSource") -> LatentToRGB:
             channels = np.array(latent[0])
             latents.append(channels.reshape(len(channels), -1).T)
             colours.append(_cell_means(picture, factors.time))
-            if sum(map(len, latents)) >= SAMPLES_PER_CHANNEL * (len(channels) + 1):
+            enough = SAMPLES_PER_CHANNEL * (len(channels) + 1)
+            if len(latents) >= FEWEST and sum(map(len, latents)) >= enough:
                 break
     return least_squares(latents, colours)
 
@@ -120,19 +124,17 @@ def least_squares(latents: list[np.ndarray], colours: list[np.ndarray]) -> Laten
     """The map from latent pixels (N, C) to colours (N, 3) of each picture; every fourth one judges it."""
     judges = range(HELD_OUT - 1, len(latents), HELD_OUT)
     fitted = [index for index in range(len(latents)) if index not in judges]
-    known = _with_constant(np.concatenate([latents[index] for index in fitted]))
-    wanted = np.concatenate([colours[index] for index in fitted]).astype(np.float64)
+    known, wanted = (np.concatenate([part[index] for index in fitted]) for part in (latents, colours))
+    middle, mean = known.mean(0, dtype=np.float64), wanted.mean(0, dtype=np.float64)
+    known, wanted = known - middle, wanted - mean
     square = known.T @ known
+    # Channels that say the same, or nothing, must not cancel each other in large numbers.
     weight = RIDGE * np.trace(square) / len(square)
     matrix = np.linalg.solve(square + weight * np.eye(len(square)), known.T @ wanted)
-    seen = np.concatenate([colours[index] for index in judges])
-    errors = seen - _with_constant(np.concatenate([latents[index] for index in judges])) @ matrix
+    seen, guessed = (np.concatenate([part[index] for index in judges]) for part in (colours, latents))
+    errors = seen - mean - (guessed - middle) @ matrix
     quality = 1 - float((errors**2).sum() / ((seen - seen.mean(0)) ** 2).sum())
-    return LatentToRGB(matrix.astype(np.float32), quality)
-
-
-def _with_constant(latents: np.ndarray) -> np.ndarray:
-    return np.concatenate([latents, np.ones((len(latents), 1))], axis=1).astype(np.float64)
+    return LatentToRGB(np.vstack([matrix, mean - middle @ matrix]).astype(np.float32), quality)
 
 
 def pictures(frames: int, height: int, width: int) -> Iterator[np.ndarray]:

@@ -31,7 +31,7 @@ PEER = ("peer", "its s", "its peak GB", "faster", "memory")
 
 def seconds(record: Record) -> float:
     """Median of the runs that count."""
-    return statistics.median(record["seconds"])
+    return float(statistics.median(record["seconds"]))
 
 
 def line(record: Record, matmul_rate: float) -> str:

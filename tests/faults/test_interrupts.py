@@ -135,36 +135,26 @@ def test_the_place_of_the_clip_is_no_setting(place: Place, at: At, whole: bytes,
 
 def test_a_closed_terminal(tmp_path: Path, whole: bytes, place: Place) -> None:
     """A real one: the process loses it within a step, and can write nowhere from then on."""
+    mark = tmp_path / "in the second step"
     code = (
-        "import os, sys, time, ltx_core.loops as loops\n"
+        "import sys, time, ltx_core.loops as loops\n"
         "finish, calls = loops.finish_step, []\n"
         "def slow(*given):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 2:\n"
-        "        open(sys.argv.pop(), 'w').close()\n"
+        f"        open({str(mark)!r}, 'w').close()\n"
         "        for _ in range(600): time.sleep(0.1)\n"
         "    return finish(*given)\n"
         "loops.finish_step = slow\n"
-        "mark = sys.argv.pop()\n"
-        "sys.argv.append(mark); given = sys.argv[1:-1]\n"
-        "from ltx_cli.main import main; main(given)"
+        "from ltx_cli.main import main; main()"
     )
-    mark = tmp_path / "in the second step"
     ours, theirs = pty.openpty()
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        "generate",
-        "a fox",
-        *model(),
-        *SIZE,
-        "-o",
-        str(place.output),
-        mark,
-    ]
     process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=lambda: _take_terminal(theirs)
+        [sys.executable, "-c", code, "generate", "a fox", *model(), *SIZE, "-o", str(place.output)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        preexec_fn=lambda: _take_terminal(theirs),
     )
     os.close(theirs)
     while not mark.exists():

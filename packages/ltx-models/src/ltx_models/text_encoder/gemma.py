@@ -6,6 +6,7 @@ import numpy as np
 from ltx_core.errors import ShapeError
 
 from ltx_models.text_encoder.gemma_config import FULL, GemmaConfig
+from ltx_models.text_encoder.mlx_lm_parts import mlx_lm_parts
 
 
 class GemmaRMSNorm(nn.Module):
@@ -26,12 +27,8 @@ class GemmaRMSNorm(nn.Module):
 
 
 def _make_layer(config: GemmaConfig, layer_type: str) -> nn.Module:
-    """A decoder layer of mlx-lm with our norms.
-
-    mlx-lm is imported here because its import takes two seconds (it brings in all of transformers).
-    """
-    from mlx_lm.models import gemma3_text
-
+    """A decoder layer of mlx-lm with our norms."""
+    gemma3_text, _ = mlx_lm_parts()
     # mlx-lm derives the layer's type from its index and a pattern: index 0 is full for 1, sliding for 2.
     arguments = gemma3_text.ModelArgs(
         model_type="gemma3_text",
@@ -50,7 +47,7 @@ def _make_layer(config: GemmaConfig, layer_type: str) -> nn.Module:
         sliding_window_pattern=1 if layer_type == FULL else 2,
         rope_scaling={"rope_type": "linear", "factor": config.rope_factor},
     )
-    layer = gemma3_text.TransformerBlock(arguments, layer_idx=0)
+    layer: nn.Module = gemma3_text.TransformerBlock(arguments, layer_idx=0)
     for name in (
         "input_layernorm",
         "post_attention_layernorm",

@@ -7,6 +7,7 @@ import numpy as np
 
 from ltx_models.text_encoder.gemma import GemmaTextModel, sliding_window_mask
 from ltx_models.text_encoder.gemma_config import FULL
+from ltx_models.text_encoder.mlx_lm_parts import mlx_lm_parts
 
 Choose = Callable[[mx.array], int]
 """From logits (vocabulary,) float32 to a token."""
@@ -38,11 +39,9 @@ class GemmaGenerator:
     """Keys and values of all that was read, so that each token is computed once."""
 
     def __init__(self, gemma: GemmaTextModel) -> None:
-        # Imported here, for it brings in all of transformers.
-        from mlx_lm.models.cache import KVCache
-
+        _, cache = mlx_lm_parts()
         self.gemma = gemma
-        self.caches = [KVCache() for _ in gemma.layers]
+        self.caches = [cache.KVCache() for _ in gemma.layers]
 
     def read(self, ids: list[int]) -> mx.array:
         """Read on, and say what may follow: logits (vocabulary,) float32.

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ltx_bench.pages import insert
 from ltx_bench.plot import plots
 from ltx_bench.results import OURS, Results, read
 from ltx_bench.svg import Line, chart, ticks
-from ltx_bench.table import BEGIN, END, insert, line, tables
+from ltx_bench.table import line, tables
 from ltx_core import LTXError
 
 MACHINE = {
@@ -79,13 +80,15 @@ def test_a_line_says_what_went_wrong() -> None:
     assert "31% of matmul" in line(record("1", 1.0), 6.4e14)
 
 
-def test_tables_go_between_the_marks_of_a_page() -> None:
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    once = insert(page, "| new |\n")
-    assert once == f"before\n{BEGIN}\n\n| new |\n\n{END}\nafter\n"
-    assert insert(once, "| new |\n") == once
-    with pytest.raises(LTXError, match="ltx bench table"):
-        insert("no marks", "")
+def test_texts_go_between_the_marks_of_a_page() -> None:
+    begin, end = "<!-- ltx bench table: begin -->", "<!-- ltx bench table: end -->"
+    page = f"before\n{begin}\nold\n{end}\nafter\n"
+    once = insert(page, "table", "| new |\n")
+    assert once == f"before\n{begin}\n\n| new |\n\n{end}\nafter\n"
+    assert insert(once, "table", "| new |\n") == once
+    for what in ("plot", "tab"):
+        with pytest.raises(LTXError, match=f"ltx bench {what}: begin"):
+            insert(page, what, "")
 
 
 def test_charts_of_growth() -> None:

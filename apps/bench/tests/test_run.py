@@ -167,9 +167,14 @@ def test_the_commands(tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
     assert "audio-decode/2.3/9" in ran.output
     assert "audio-decode/2.3/9" in command.invoke(app, ["table", str(path)]).output
-    page.write_text("<!-- ltx bench table: begin -->\n<!-- ltx bench table: end -->\n")
+    marks = [f"<!-- ltx bench {what}: {mark} -->" for what in ("table", "plot") for mark in ("begin", "end")]
+    page.write_text("\n".join(marks))
     assert command.invoke(app, ["table", str(path), "--write", str(page)]).exit_code == 0
     assert "| video-decode/2.0/64x64x17 |" in page.read_text()
-    drawn = command.invoke(app, ["plot", str(path), "--folder", str(tmp_path)])
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    drawn = command.invoke(app, ["plot", str(path), "--folder", str(folder), "--write", str(page)])
     assert drawn.exit_code == 0
-    assert (tmp_path / "video-decode-time.svg").exists()
+    assert (folder / "video-decode-time.svg").exists()
+    assert "(pictures/video-decode-time.svg)" in page.read_text()
+    assert "| video-decode/2.0/64x64x17 |" in page.read_text()

@@ -125,25 +125,39 @@ def table(
     ] = None,
 ) -> None:
     """Measurements as Markdown."""
+    from ltx_bench.pages import insert
     from ltx_bench.results import read
-    from ltx_bench.table import insert, tables
+    from ltx_bench.table import tables
 
     text = tables(*read(files))
     if write is None:
         print(text)
     else:
-        write.write_text(insert(write.read_text(encoding="utf-8"), text), encoding="utf-8")
+        write.write_text(insert(write.read_text(encoding="utf-8"), "table", text), encoding="utf-8")
 
 
 @app.command()
 def plot(
     files: Files,
     folder: Annotated[Path, typer.Option(help="Where the SVG files go.")] = Path(),
+    write: Annotated[
+        Path | None, typer.Option(help="Put the pictures into this page, between its marks.")
+    ] = None,
 ) -> None:
     """How time and memory grow with tokens and frames, as SVG files."""
-    from ltx_bench.plot import plots
+    import os.path
+
+    from ltx_bench.pages import insert
+    from ltx_bench.plot import PLOTS, plots
     from ltx_bench.results import read
 
+    shown = []
     for name, picture in plots(*read(files)).items():
         (folder / name).write_text(picture, encoding="utf-8")
         print(folder / name)
+        if write is not None:
+            link = Path(os.path.relpath(folder / name, write.parent)).as_posix()
+            shown.append(f"![{PLOTS[name].title}: {PLOTS[name].label}]({link})")
+    if write is not None:
+        page = insert(write.read_text(encoding="utf-8"), "plot", "\n\n".join(shown))
+        write.write_text(page, encoding="utf-8")

@@ -4,12 +4,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ltx_core import LTXError
-
 from ltx_bench.results import OURS, Record
-
-BEGIN, END = "<!-- ltx bench table: begin -->", "<!-- ltx bench table: end -->"
-"""Between these lines of a page the tables stand."""
 
 TITLES = {
     "transformer": "Transformer, one call",
@@ -142,16 +137,3 @@ def _seconds(value: float | None) -> str:
 
 def _gigabytes(value: int | None) -> str:
     return "" if value is None else f"{value / 1e9:.3g}"
-
-
-def insert(page: str, text: str) -> str:
-    """A page with the tables between its marks.
-
-    Raises:
-        LTXError: the page has no marks.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise LTXError(f"the page has no lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"

@@ -23,9 +23,11 @@ from ltx_pipelines.keyframes import (
     KeyframeInterpolationPipeline,
     create_keyframe_interpolation_pipeline,
 )
+from ltx_pipelines.latent_cache import LatentCache
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.media import check_output
 from ltx_pipelines.media_input import VideoInput, read_audio
+from ltx_pipelines.metadata import settings_hash, settings_of
 from ltx_pipelines.models import CheckpointModels, ModelSource
 from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
 from ltx_pipelines.prompt import PromptContext
@@ -34,6 +36,7 @@ from ltx_pipelines.references import ReferenceVideo
 from ltx_pipelines.residency import Memory
 from ltx_pipelines.result import GenerationResult
 from ltx_pipelines.retake import RetakeConfig, RetakePipeline, create_retake_pipeline
+from ltx_pipelines.saved import SavedStage, StageStore
 from ltx_pipelines.stages import StagePlan
 from ltx_pipelines.text_to_audio import (
     TextToAudioConfig,
@@ -73,6 +76,7 @@ __all__ = [
     "ImageCondition",
     "KeyframeInterpolationConfig",
     "KeyframeInterpolationPipeline",
+    "LatentCache",
     "LoraPathStrength",
     "MediaError",
     "Memory",
@@ -87,8 +91,10 @@ __all__ = [
     "ReferenceVideo",
     "RetakeConfig",
     "RetakePipeline",
+    "SavedStage",
     "StageEvent",
     "StagePlan",
+    "StageStore",
     "TextToAudioConfig",
     "TextToAudioPipeline",
     "TextToVideoConfig",
@@ -114,4 +120,6 @@ __all__ = [
     "enhance_prompt",
     "read_audio",
     "require_distilled_lora",
+    "settings_hash",
+    "settings_of",
 ]

@@ -14,6 +14,7 @@ import mlx.nn as nn
 from ltx_loaders import QuantizationPolicy, nbytes, quantize_module
 from ltx_loaders.fp8 import Fp8Linear, requantised
 from ltx_models.transformer import LTXModel, LTXModelConfig
+from ltx_models.transformer.token_division import TokenDivision
 from mlx.utils import tree_flatten, tree_unflatten
 
 SECTION: dict[str, Any] = {
@@ -57,7 +58,8 @@ def state(seed: int, axes: int, tokens: int, width: int) -> core.LatentState:
     )
     return core.LatentState(
         latent=latent,
-        denoise_mask=mx.ones((1, tokens, 1)),
+        # The first token is given, and at another noise level.
+        denoise_mask=(mx.arange(tokens) > 0).astype(mx.float32).reshape(1, -1, 1),
         positions=mx.concatenate([mx.abs(start), mx.abs(start) + 0.5], axis=-1),
         clean_latent=latent,
     )
@@ -68,8 +70,9 @@ def predict(
     group: mx.distributed.Group | None = None,
     params: core.MultiModalGuiderParams = GUIDANCE,
     max_batch_size: int = 1,
+    masked: bool = False,
 ) -> list[mx.array]:
-    """Predictions of a guided step at two noise levels."""
+    """Predictions of a guided step at two noise levels; `masked`: with weights of attention among tokens."""
     cache, widths = model.make_cache(), (128, 64) if model.config.caption_channels is None else (6, 6)
     contexts, negatives = (
         [mx.random.normal((1, 3, width), key=mx.random.key(seed + width)) for width in widths]
@@ -84,10 +87,12 @@ def predict(
         max_batch_size=max_batch_size,
         group=group,
     )
-    states = state(1, 3, 6, 3), state(11, 1, 4, 5)
+    video, audio = state(1, 3, 7, 3), state(11, 1, 4, 5)
+    if masked:
+        video = video.replace(attention_mask=mx.random.uniform(shape=(1, 7, 7), key=mx.random.key(5)))
     results: list[mx.array] = []
     for step in range(2):
-        results += [x for x in denoiser(*states, [0.9, 0.5, 0.0], step) if x is not None]
+        results += [x for x in denoiser(video, audio, [0.9, 0.5, 0.0], step) if x is not None]
     mx.eval(results)
     return results
 
@@ -112,6 +117,16 @@ def sharded(
     sizes = [nbytes(model.transformer_blocks[0]) for model in (whole, part)]
     assert sizes[1] < 0.56 * sizes[0], sizes
     return error(predict(part), predict(whole))
+
+
+def by_tokens(
+    group: mx.distributed.Group, changes: Mapping[str, Any], masked: bool = False, stacked: int = 1
+) -> float:
+    """Of a network whose tokens are divided."""
+    whole, part = network(changes), network(changes)
+    part.divide_tokens(TokenDivision(group))
+    options: dict[str, Any] = {"masked": masked, "max_batch_size": stacked}
+    return error(predict(part, **options), predict(whole, **options))
 
 
 def split(group: mx.distributed.Group, max_batch_size: int, **params: Any) -> float:
@@ -156,6 +171,10 @@ def main() -> None:
         "interleaved": sharded(group, {"rope_type": "interleaved"}),
         "quantised": sharded(group, {}, quantise),
         "fp8": sharded(group, GATED, to_fp8),
+        "tokens, plain": by_tokens(group, {}),
+        "tokens, gated": by_tokens(group, GATED),
+        "tokens, masked": by_tokens(group, GATED, masked=True),
+        "tokens, stacked passes": by_tokens(group, {}, stacked=4),
         "split, 4 passes": split(group, 1),
         "split, 3 passes": split(group, 1, modality_scale=1.0),
         "split, 1 pass": split(group, 1, cfg_scale=1.0, stg_scale=0.0, modality_scale=1.0),

@@ -24,6 +24,12 @@ def test_a_divided_network_predicts_what_the_whole_one_does(results: list[Result
         assert float(each[name]) < 1e-5
 
 
+@pytest.mark.parametrize("name", ["plain", "gated", "masked", "stacked passes"])
+def test_divided_tokens_are_predicted_as_all_at_once(results: list[Results], name: str) -> None:
+    for each in results:
+        assert float(each[f"tokens, {name}"]) < 1e-5
+
+
 @pytest.mark.parametrize("passes", ["4 passes", "3 passes", "1 pass", "stacked passes", "every other step"])
 def test_divided_passes_give_the_same_guided_steps(results: list[Results], passes: str) -> None:
     for each in results:

@@ -6,6 +6,7 @@ from ltx_core.device import backend
 
 from ltx_models.transformer.fused import can_norm_rope, gate_heads, norm_rope
 from ltx_models.transformer.rope import FreqsCis, LTXRopeType, apply_rotary_emb
+from ltx_models.transformer.token_division import TokenDivision
 
 KeysValues = tuple[mx.array, mx.array]
 
@@ -69,6 +70,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.scale = dim_head**-0.5
         self.rope_type = rope_type
+        self.division: TokenDivision | None = None
         self.q_norm = nn.RMSNorm(inner_dim, eps=norm_eps)
         self.k_norm = nn.RMSNorm(inner_dim, eps=norm_eps)
         self.to_q = nn.Linear(query_dim, inner_dim)
@@ -87,7 +89,10 @@ class Attention(nn.Module):
         return apply_rotary_emb(x, pe, self.rope_type)
 
     def attend(self, queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
-        """The function of that name, with this layer's scale."""
+        """The function of that name, with this layer's scale; if tokens are divided, with the keys and values
+        of all of them."""
+        if self.division is not None:
+            keys, values = self.division.gather_heads(keys), self.division.gather_heads(values)
         return attend(queries, keys, values, self.scale, mask)
 
     def _normed(self, tokens: list[mx.array], norms: list[nn.Module], pe: FreqsCis | None) -> list[mx.array]:

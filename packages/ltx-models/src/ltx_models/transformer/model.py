@@ -16,6 +16,7 @@ from ltx_models.transformer.pacing import Pacing
 from ltx_models.transformer.preprocess import check_modality, prepare_stream
 from ltx_models.transformer.sharding import own_share, shard_blocks
 from ltx_models.transformer.text_projection import PixArtAlphaTextProjection
+from ltx_models.transformer.token_division import TokenDivision
 from ltx_models.transformer.transformer import PREFIX, BasicAVTransformerBlock
 from ltx_models.transformer.transformer_args import TransformerArgs
 
@@ -41,6 +42,7 @@ class LTXModel(nn.Module):
         eval_every: evaluate after that many blocks, 0 for never. Metal kills command buffers that run for
             long, so a small number is right there; elsewhere `pacing` is faster.
         own_heads: which heads of every attention are in this process; all, but for `shard`.
+        division: of the video's tokens among processes; None, but for `divide_tokens`.
     """
 
     def __init__(self, config: LTXModelConfig) -> None:
@@ -48,6 +50,7 @@ class LTXModel(nn.Module):
         self.config = config
         self.eval_every = 0
         self.own_heads = slice(None)
+        self.division: TokenDivision | None = None
         if config.video:
             self._init_stream("", config.video)
             if config.use_keyframes_abs_pos_embedding:
@@ -97,6 +100,17 @@ class LTXModel(nn.Module):
         # Attention between the streams has as many heads as either of them.
         self.own_heads = own_share(streams[0].heads, group)
 
+    def divide_tokens(self, division: TokenDivision) -> None:
+        """Divide the video's tokens among the processes of a group, which call the network together from then
+        on. Each has all weights and a share of the work. Results are the same in all processes, and those of
+        one alone up to rounding.
+        """
+        self.division = division
+        for block in self.transformer_blocks:
+            for name in ("attn1", "video_to_audio_attn"):
+                if name in block:
+                    block[name].division = division
+
     def make_cache(self) -> TransformerCache:
         """An empty cache for one generation: the calls of all its steps and guidance passes.
 
@@ -124,6 +138,8 @@ class LTXModel(nn.Module):
             ShapeError: arrays whose sizes do not fit each other or this model.
         """
         video_args, audio_args = self.prepare(video, audio, cache)
+        if self.division and video_args:
+            video_args = self.division.own(video_args)
         (batch,) = {len(args.x) for args in (video_args, audio_args) if args}
         if perturbations is None:
             perturbations = BatchedPerturbationConfig.empty(batch)
@@ -146,10 +162,10 @@ class LTXModel(nn.Module):
             video_args, audio_args = block(video_args, audio_args, perturbations, index, cache, pace)
             if self.eval_every and (index + 1) % self.eval_every == 0:
                 mx.eval([args.x for args in (video_args, audio_args) if args])
-        return (
-            self.process_output("video", video_args) if video_args else None,
-            self.process_output("audio", audio_args) if audio_args else None,
-        )
+        video_velocity = self.process_output("video", video_args) if video_args else None
+        if self.division and video_velocity is not None:
+            video_velocity = self.division.gather(video_velocity)
+        return video_velocity, self.process_output("audio", audio_args) if audio_args else None
 
     def prepare(
         self, video: Modality | None, audio: Modality | None, cache: TransformerCache | None = None

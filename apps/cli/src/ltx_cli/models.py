@@ -99,8 +99,7 @@ class ModelFiles:
         return shared[key]
 
     def _open(self, distilled: bool, two_stages: bool) -> CheckpointModels:
-        # There is nothing to be won by dividing the pocket model.
-        together = devices(self.devices, shard=distilled and not self.are_pocket)
+        together = devices(self.devices, guided=not distilled)
         if self.checkpoint is None or self.gemma is None:
             # Its matrix products are so small that threads wait for each other longer than they compute.
             limit_threads(1)
@@ -241,9 +240,9 @@ class ModelOptions(OptionGroup):
     devices: Annotated[
         str | None,
         typer.Option(
-            metavar="split|shard",
-            help="What processes that mlx.launch has started divide: the passes of guided steps, or the "
-            "transformer; if not given, the passes, and where there are none the transformer.",
+            metavar="split|tokens|shard",
+            help="What processes that mlx.launch has started divide: the passes of guided steps, the video's "
+            "tokens, or the transformer. If not given, the passes, and where there are none the tokens.",
         ),
     ] = None
 

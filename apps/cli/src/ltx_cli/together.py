@@ -70,12 +70,12 @@ def run(command: Callable[[], None]) -> None:
         _fail(status, f"rank {rank}: {said.getvalue()}" if said.getvalue() else "")
 
 
-def devices(asked: str | None, *, shard: bool) -> "Devices | None":
+def devices(asked: str | None, *, guided: bool) -> "Devices | None":
     """The processes, and what they divide.
 
     Args:
-        asked: "split" or "shard", of what `ltx_pipelines.Division` says.
-        shard: what it is if nothing is asked for.
+        asked: a value of `ltx_pipelines.Division`; None: what makes all of the steps faster.
+        guided: whether they are steps with guidance.
 
     Raises:
         ConfigError: something was asked for that there is not, or there are no other processes, or they
@@ -86,10 +86,10 @@ def devices(asked: str | None, *, shard: bool) -> "Devices | None":
 
     known = [division.value for division in Division]
     if asked is not None and asked not in known:
-        raise ConfigError(f"--devices {asked!r} is not known; choose {' or '.join(known)}")
+        raise ConfigError(f"--devices {asked!r} is not known; choose {', '.join(known)}")
     group = _group()
     if group is not None:
-        return Devices(group, Division(asked or ("shard" if shard else "split")))
+        return Devices(group, Division(asked or ("split" if guided else "tokens")))
     if asked is not None:
         raise ConfigError(
             f"--devices {asked} is for several processes, and this one is alone; start them with "

@@ -30,8 +30,10 @@ from ltx_pipelines.media_input import VideoInput, read_audio
 from ltx_pipelines.metadata import settings_hash, settings_of
 from ltx_pipelines.models import CheckpointModels, ModelSource
 from ltx_pipelines.one_stage import OneStageConfig, OneStagePipeline, create_one_stage_pipeline
+from ltx_pipelines.preview import LatentToRGB, latent_to_rgb
 from ltx_pipelines.prompt import PromptContext
 from ltx_pipelines.protocol import Pipeline
+from ltx_pipelines.record import read_settings
 from ltx_pipelines.references import ReferenceVideo
 from ltx_pipelines.residency import Memory
 from ltx_pipelines.result import GenerationResult
@@ -77,6 +79,7 @@ __all__ = [
     "KeyframeInterpolationConfig",
     "KeyframeInterpolationPipeline",
     "LatentCache",
+    "LatentToRGB",
     "LoraPathStrength",
     "MediaError",
     "Memory",
@@ -118,7 +121,9 @@ __all__ = [
     "create_two_stage_pipeline",
     "double_frame_rate",
     "enhance_prompt",
+    "latent_to_rgb",
     "read_audio",
+    "read_settings",
     "require_distilled_lora",
     "settings_hash",
     "settings_of",

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 44, 48
+LEFT, RIGHT, BOTTOM = 64, 16, 48
+NAMES = 34
+"""Height of the first row of names."""
+ROW = 16
 # Dark enough on white, light enough on black, and apart for people who do not see all colours.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TEXT = "#888"
@@ -35,12 +38,14 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
     """An SVG image. Both axes begin at 0, and each line's name stands above the chart in its colour."""
     points = [point for line in lines for point in line.points]
     xs, ys = (ticks(max((point[axis] for point in points), default=0)) for axis in (0, 1))
+    places = _places([line.name for line in lines])
+    top = max((place[1] for place in places), default=NAMES) + 10
 
     def x(value: float) -> float:
         return LEFT + value / xs[-1] * (WIDTH - LEFT - RIGHT)
 
     def y(value: float) -> float:
-        return HEIGHT - BOTTOM - value / ys[-1] * (HEIGHT - TOP - BOTTOM)
+        return HEIGHT - BOTTOM - value / ys[-1] * (HEIGHT - top - BOTTOM)
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -55,18 +60,28 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
         parts.append(_text(x(value), HEIGHT - BOTTOM + 18, f"{value:,g}", anchor="middle"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, x_label, anchor="middle"))
     parts.append(
-        f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:g}) rotate(-90)" '
+        f'<text transform="translate(14 {(top + HEIGHT - BOTTOM) / 2:g}) rotate(-90)" '
         f'text-anchor="middle">{escape(y_label)}</text>'
     )
-    at = float(LEFT)
-    for index, line in enumerate(lines):
+    for index, (line, place) in enumerate(zip(lines, places, strict=True)):
         colour = COLOURS[index % len(COLOURS)]
         placed = [(x(value), y(height)) for value, height in sorted(line.points)]
         parts.append(_path(placed, colour, 2))
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in placed]
-        parts.append(_text(at, 34, line.name, fill=colour))
-        at += 7 * len(line.name) + 24
+        parts.append(_text(*place, line.name, fill=colour))
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _places(names: Sequence[str]) -> list[tuple[float, float]]:
+    """Where names stand, in as many rows as they need; a letter is about 7 wide."""
+    places, x, y = [], float(LEFT), float(NAMES)
+    for name in names:
+        width = 7 * len(name)
+        if x > LEFT and x + width > WIDTH - RIGHT:
+            x, y = float(LEFT), y + ROW
+        places.append((x, y))
+        x += width + 24
+    return places
 
 
 def _text(

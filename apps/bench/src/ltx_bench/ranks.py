@@ -26,8 +26,8 @@ from ltx_bench.items import SIZES, Item
 from ltx_bench.measure import Repetitions, measure
 from ltx_bench.results import OURS, Record
 
-DIVISIONS = ("split", "shard")
-"""Of the passes of guidance, or of the network."""
+DIVISIONS = ("split", "tokens", "shard")
+"""Of the passes of guidance, of the video's tokens, or of the network: `ltx_pipelines.devices.Division`."""
 
 ONE = "one device"
 """The implementation that the others' ratios are taken of."""

@@ -12,6 +12,7 @@ from ltx_core import (
     X0Model,
 )
 from ltx_models.transformer import LTXModel
+from ltx_models.transformer.token_division import TokenDivision
 from ltx_pipelines.defaults import defaults_for
 
 from ltx_bench.clips import TEXT_TOKENS, contexts, latent_states, modality, token_counts
@@ -77,12 +78,12 @@ def guided(setup: Setup, item: Item, group: mx.distributed.Group | None = None) 
     self-attention and with the streams isolated ("full"), one by one and combined.
 
     Args:
-        group: processes that divide the passes, or with a variant that ends in "/shard" the network.
+        group: processes that divide what the variant ends in: the passes ("/split"), the video's tokens
+            ("/tokens") or the network ("/shard").
     """
     config, dtype = setup.config(item), setup.dtype
     kind, _, division = item.variant.partition("/")
-    sharded = group if division == "shard" else None
-    network = build("transformer", config, dtype, change=partial(_shard, group=sharded))
+    network = build("transformer", config, dtype, change=partial(_divide, division=division, group=group))
 
     def work(item: Item) -> Work:
         states = latent_states(config, item.clip)
@@ -93,7 +94,7 @@ def guided(setup: Setup, item: Item, group: mx.distributed.Group | None = None) 
             for params, negative in zip(guidance(item.version, kind), negatives, strict=True)
         )
         model = X0Model(partial(network, cache=network.make_cache()))
-        split = None if sharded else group
+        split = group if division == "split" else None
         denoiser = GuidedDenoiser(model, video, audio, video_guider, audio_guider, group=split)
         sigmas = mx.array([SIGMA, 0.8, 0.0])
 
@@ -106,6 +107,8 @@ def guided(setup: Setup, item: Item, group: mx.distributed.Group | None = None) 
     return Prepared(work, nbytes(network))
 
 
-def _shard(network: LTXModel, group: mx.distributed.Group | None) -> None:
-    if group is not None:
+def _divide(network: LTXModel, division: str, group: mx.distributed.Group | None) -> None:
+    if group is not None and division == "shard":
         network.shard(group)
+    if group is not None and division == "tokens":
+        network.divide_tokens(TokenDivision(group))

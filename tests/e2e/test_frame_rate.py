@@ -54,7 +54,7 @@ def test_what_cannot_be_doubled(weights: Path, clip: GenerationResult) -> None:
     models = pocket.open_models(weights, distilled=True)
     with pytest.raises(ConfigError, match="does not upscale time alone"):
         double_frame_rate(models, clip, weights / "spatial_upscaler.safetensors")
-    for other in (replace(clip, video_latent=None), replace(clip, frames=clip.frames[:5])):
+    for other in (replace(clip, video_latent=None), replace(clip, video=clip.frames[:5])):
         with pytest.raises(ConfigError, match="cannot be doubled"):
             double_frame_rate(models, other, pocket.temporal_upscaler(weights))
 

@@ -85,6 +85,7 @@ def test_keyframes_are_beside_the_clip_in_both_stages(files: dict[str, Path], lo
     assert noise.tokens == [4, 9, 16, 9]
     assert clip.video_latent is not None
     assert clip.video_latent.shape[2:] == (2, 2, 2)
+    assert len(clip.frames) == clip.num_frames == 9
     planned = {stage.name: stage.units for stage in pipeline.plan(config)}
     assert planned == {event.stage: event.index for event in events}
     assert list(planned)[:4] == ["encode prompt", "stage 1", "upsample", "stage 2"]
@@ -99,7 +100,7 @@ def test_high_quality_draws_noise_in_every_step(files: dict[str, Path], lora: Lo
     assert [own.strength for own in (*pipeline.guides, *pipeline.refiners)] == [0.25, 0.5]
     noise, events = Counted(), list[StageEvent]()
     config = TwoStageHQConfig(**CLIP)
-    pipeline(config, noise=noise, on_step=events.append)
+    assert len(pipeline(config, noise=noise, on_step=events.append).frames) == 9
     # At the beginning, then for both halves of each of 2 and of 3 steps.
     assert noise.tokens == [2, 9] * (1 + 2 * 2) + [8, 9] * (1 + 2 * 3)
     planned = {stage.name: stage.units for stage in pipeline.plan(config)}

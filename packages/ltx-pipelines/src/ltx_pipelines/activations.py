@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 # Hidden states of the transformer that exist at a time: four times the width in the feed-forward part and its
 # activation, queries, keys and values.
 TRANSFORMER_STATES = 24
-# Arrays as large as the largest of the decoder and of the encoder: inputs, padded copies, outputs, the skip.
-DECODER_ARRAYS = 15
-ENCODER_ARRAYS = 21
+# Arrays as large as the largest of the decoder and of the encoder: inputs, padded copies, outputs, the skip;
+# the same of chunks of clips, and the frames that each residual block remembers of the chunk before.
+DECODER_ARRAYS, DECODER_CHUNK_ARRAYS = 15, 16
+ENCODER_ARRAYS, ENCODER_CHUNK_ARRAYS = 21, 34
 UPSAMPLER_ARRAYS = 15
+REMEMBERED_FRAMES = 6
 # For a second of sound: the vocoder's largest stages, in float32.
 BYTES_PER_SECOND = 200_000_000
 # Tokens of a context, whatever the prompt.
@@ -87,44 +89,56 @@ def text_bytes(gemma: "GemmaConfig", connector_width: int, dtype: mx.Dtype) -> i
 
 
 def decoder_bytes(config: "VideoVAEConfig", dtype: mx.Dtype, tile: Sequence[int], clip: Sequence[int]) -> int:
-    """A tile at work, the frames that it is blended into, and all frames as bytes.
+    """A tile at work, the frames that it is blended into, and those on their way into a file.
 
     Args:
         tile: frames, height, width of the largest tile, in latents.
         clip: the same of the clip, in pixels.
     """
-    frames, height, width = tile
-    channels = config.decoder_in_channels
-    arrays = [channels * _padded(frames, height, width)]
-    for block in config.decoder_blocks:
-        if block.name != "res_x":
-            time, rows, columns = block.stride
-            channels //= block.multiplier
-            frames, height, width = frames * time - (time - 1), height * rows, width * columns
-            arrays.append(channels * _padded(frames, height, width))
-    chunk = 3 * frames * clip[1] * clip[2] * mx.float32.size
-    return DECODER_ARRAYS * max(arrays) * _vae_size(dtype) + 3 * chunk + 2 * 3 * math.prod(clip)
+    from ltx_models.video_vae.chunks import decoder_arrays
+
+    arrays = decoder_arrays(config, (1, config.latent_channels, *tile))
+    frames, remembered = tile[0], 0
+    for block, size in zip(config.decoder_blocks, arrays[1:], strict=True):
+        frames = (frames - 1) * block.stride[0] + 1
+        remembered += REMEMBERED_FRAMES * block.num_layers * size // frames
+    chunk = 3 * ((tile[0] - 1) * config.scale_factors.time + 1) * clip[1] * clip[2]
+    blended = 3 * mx.float32.size * chunk + 3 * min(chunk, 3 * math.prod(clip))
+    return _vae_bytes(max(arrays), remembered, (DECODER_ARRAYS, DECODER_CHUNK_ARRAYS), dtype) + blended
 
 
-def _padded(frames: int, height: int, width: int) -> int:
-    """Positions that a convolution sees."""
-    return (frames + 2) * (height + 2) * (width + 2)
+def _vae_bytes(largest: int, remembered: int, arrays: tuple[int, int], dtype: mx.Dtype) -> int:
+    """Activations of a video VAE, part of which sees a clip in chunks where its `largest` array, of so many
+    elements, would be too large; `arrays` of that size, or that of a chunk's, are in memory."""
+    from ltx_models.video_vae.chunks import CHUNK_BYTES
+
+    factor = _float_size(dtype) / dtype.size
+    if largest * dtype.size <= CHUNK_BYTES:
+        return round(factor * arrays[0] * largest * dtype.size)
+    return round(factor * (arrays[1] * CHUNK_BYTES + remembered * dtype.size))
 
 
 def encoder_bytes(config: "VideoVAEConfig", dtype: mx.Dtype, tile: Sequence[int]) -> int:
     """A tile at work; frames, height and width of it in pixels."""
-    positions = math.prod(tile) // config.patch_size**2
-    return ENCODER_ARRAYS * config.latent_channels * positions * _vae_size(dtype)
+    from ltx_models.video_vae.chunks import encoder_arrays
 
-
-def _vae_size(dtype: mx.Dtype) -> int:
-    # On CPUs convolutions are summed in float32.
-    return mx.float32.size if backend() == "cpu" else dtype.size
+    arrays = encoder_arrays(config, (1, config.in_channels, *tile))
+    layers = sum(block.num_layers for block in config.encoder_blocks)
+    remembered = REMEMBERED_FRAMES * layers * arrays[0] // tile[0]
+    return (
+        _vae_bytes(arrays[0], remembered, (ENCODER_ARRAYS, ENCODER_CHUNK_ARRAYS), dtype)
+        + 2 * 3 * math.prod(tile) * dtype.size
+    )
 
 
 def upsampler_bytes(config: "LatentUpsamplerConfig", dtype: mx.Dtype, latent: Sequence[int]) -> int:
     """Frames, height and width of the enlarged latent."""
-    return UPSAMPLER_ARRAYS * config.mid_channels * math.prod(latent) * _vae_size(dtype)
+    return UPSAMPLER_ARRAYS * config.mid_channels * math.prod(latent) * _float_size(dtype)
+
+
+def _float_size(dtype: mx.Dtype) -> int:
+    # On CPUs convolutions are summed in float32.
+    return mx.float32.size if backend() == "cpu" else dtype.size
 
 
 def sound_bytes(seconds: float) -> int:

@@ -1,8 +1,9 @@
 """How often networks evaluate what they have computed so far: the one setting for all of them.
 
 Metal kills command buffers that run for long (about ten seconds, less while a display is on), so there the
-work is handed over in pieces. Elsewhere a network is one graph, which is faster. Tiles of a clip are
-evaluated one by one everywhere.
+work is handed over in pieces. CUDA keeps what a graph computes until much of it is done, gigabytes of a VAE's
+large arrays, so there these are evaluated block by block. Elsewhere a network is one graph, which is faster.
+Tiles of a clip are evaluated one by one everywhere.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class EvaluationCadence:
     @classmethod
     def here(cls) -> "EvaluationCadence":
         """What suits the device that MLX computes on."""
-        return METAL if backend() == "metal" else cls()
+        return {"metal": METAL, "cuda": CUDA}.get(backend(), cls())
 
     def apply(self, component: str, network: nn.Module) -> None:
         """Set it for a network; `component` is its name in `COMPONENTS`, or "text_encoder"."""
@@ -40,3 +41,4 @@ class EvaluationCadence:
 
 
 METAL = EvaluationCadence(text_encoder=1, connectors=1, transformer=4, autoencoders=1)
+CUDA = EvaluationCadence(autoencoders=1)

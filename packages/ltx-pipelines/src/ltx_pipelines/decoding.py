@@ -1,5 +1,7 @@
 """The last stages of every pipeline: latents to frames and sound."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
@@ -7,7 +9,7 @@ import numpy as np
 from ltx_core import Audio, VideoLatentShape
 
 from ltx_pipelines.config import ClipConfig
-from ltx_pipelines.events import OnStep, StageEvent
+from ltx_pipelines.events import OnStep, StageEvent, ignore
 from ltx_pipelines.stages import StagePlan
 from ltx_pipelines.tripwires import check_signal
 
@@ -15,27 +17,78 @@ if TYPE_CHECKING:
     from ltx_pipelines.models import ModelSource
 
 
-def decode_frames(models: "ModelSource", latent: mx.array | None, on_step: OnStep) -> np.ndarray:
-    """Pixels of a video latent (1, C, F, H, W): uint8 (F, H, W, 3), decoded in tiles where it is large; no
-    frames, (0, 0, 0, 3), without a latent."""
-    from ltx_models.video_vae import TileSizeConfig, to_uint8
+STAGE = "decode video"
 
+
+@dataclass(frozen=True, eq=False)
+class LatentVideo:
+    """Frames that are still a latent: iterating decodes them, in chunks that follow each other in time.
+
+    A clip's latent is some hundred times smaller than its frames, which need not be in memory all at once.
+
+    Attributes:
+        models: that it was made with.
+        latent: (1, C, F, H, W).
+        on_step: told as the frames are decoded.
+        stage: name of that in events.
+    """
+
+    models: "ModelSource"
+    latent: mx.array
+    on_step: OnStep = ignore
+    stage: str = STAGE
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of all frames together, (F, H, W, 3)."""
+        pixels = VideoLatentShape.from_shape(self.latent.shape).upscale(self.models.layout.scale_factors)
+        return pixels.frames, pixels.height, pixels.width, 3
+
+    def __len__(self) -> int:
+        """The number of frames."""
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Chunks of frames, uint8 (f, H, W, 3); those of large clips are decoded in tiles.
+
+        Raises:
+            BrokenSignalError: the decoder makes NaN or infinity.
+        """
+        from ltx_models.video_vae import TileSizeConfig, to_uint8
+
+        total, height, width, _ = self.shape
+        factors = self.models.layout.scale_factors
+        tiling = TileSizeConfig.auto(height=height, width=width, scale_factors=factors)
+        self.on_step(StageEvent(self.stage, 0, total))
+        done = 0
+        with self.models.video_decoder() as decoder:
+            for chunk in decoder.decode_video(self.latent, tiling):
+                if not done:
+                    check_signal(STAGE, "first frames", chunk, may_be_constant=True)
+                frames = np.array(to_uint8(chunk))
+                del chunk  # not beside the next one
+                done += len(frames)
+                yield frames
+                del frames
+                self.on_step(StageEvent(self.stage, done, total))
+
+
+def decode_frames(models: "ModelSource", latent: mx.array | None, on_step: OnStep) -> np.ndarray:
+    """All frames of a video latent (1, C, F, H, W) at once: uint8 (F, H, W, 3); no frames, (0, 0, 0, 3),
+    without a latent."""
     if latent is None:
         return np.empty((0, 0, 0, 3), np.uint8)
-    factors = models.layout.scale_factors
-    shape = VideoLatentShape.from_shape(latent.shape).upscale(factors)
-    tiling = TileSizeConfig.auto(height=shape.height, width=shape.width, scale_factors=factors)
-    on_step(StageEvent("decode video", 0, shape.frames))
-    frames: list[np.ndarray] = []
+    return collect(LatentVideo(models, latent, on_step))
+
+
+def collect(video: LatentVideo) -> np.ndarray:
+    """All frames, uint8 (F, H, W, 3)."""
+    frames = np.empty(video.shape, np.uint8)
     done = 0
-    with models.video_decoder() as decoder:
-        for chunk in decoder.decode_video(latent, tiling):
-            if not frames:
-                check_signal("decode video", "first frames", chunk, may_be_constant=True)
-            frames.append(np.array(to_uint8(chunk)))
-            done += len(chunk)
-            on_step(StageEvent("decode video", done, shape.frames))
-    return np.concatenate(frames)
+    for chunk in video:
+        frames[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return frames
 
 
 def decode_sound(models: "ModelSource", latent: mx.array | None, on_step: OnStep) -> Audio | None:
@@ -54,7 +107,7 @@ def decode_sound(models: "ModelSource", latent: mx.array | None, on_step: OnStep
 
 def decoding_plan(config: ClipConfig, *, video: bool = True, audio: bool | None = None) -> list[StagePlan]:
     """The last stages of every pipeline, with those of both streams as they are wanted; `audio` None: if the
-    clip is to have sound."""
-    wanted = (video, config.generate_audio if audio is None else audio)
-    stages = (StagePlan("decode video", config.num_frames), StagePlan("decode audio", 1))
+    clip is to have sound. The video comes last: it is decoded while it is written."""
+    wanted = (config.generate_audio if audio is None else audio, video)
+    stages = (StagePlan("decode audio", 1), StagePlan(STAGE, config.num_frames))
     return [stage for stage, want in zip(stages, wanted, strict=True) if want]

@@ -142,7 +142,7 @@ class ExtendPipeline:
         made = finish(self, config, latents, on_step)
         if sound is not None and made.audio is not None:
             made = replace(made, audio=window.join_sound(sound, made.audio, len(frames)))
-        return replace(made, frames=window.join_frames(frames, made.frames))
+        return replace(made, video=window.join_frames(frames, made.frames))
 
 
 def create_extend_pipeline(

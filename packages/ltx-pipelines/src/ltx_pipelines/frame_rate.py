@@ -11,7 +11,7 @@ import mlx.core as mx
 from ltx_core import Audio, ConfigError
 from ltx_loaders import load_upsampler
 
-from ltx_pipelines.decoding import decode_frames
+from ltx_pipelines.decoding import LatentVideo
 from ltx_pipelines.events import OnStep, StageEvent, ignore
 from ltx_pipelines.metadata import file_record
 from ltx_pipelines.models import ModelSource
@@ -49,7 +49,7 @@ def double_frame_rate(
 
     factors = models.layout.scale_factors
     latent = result.video_latent
-    if latent is None or (latent.shape[2] - 1) * factors.time + 1 != len(result.frames):
+    if latent is None or (latent.shape[2] - 1) * factors.time + 1 != result.num_frames:
         raise ConfigError(
             "the frame rate cannot be doubled: this result is a sound alone, or has frames that are not in "
             "its latents, as extended clips have"
@@ -61,18 +61,16 @@ def double_frame_rate(
         mx.eval(doubled)
     del upsampler
     on_step(StageEvent(STAGE, 1, 1))
-    frames = decode_frames(models, doubled, lambda event: on_step(replace(event, stage=DECODE_STAGE)))
+    video = LatentVideo(models, doubled, on_step, DECODE_STAGE)
     rate = 2 * result.frame_rate
     audio = result.audio
     if audio is not None:
-        samples = round(len(frames) / rate * audio.sampling_rate)
+        samples = round(len(video) / rate * audio.sampling_rate)
         audio = Audio(audio.waveform[:, :samples], audio.sampling_rate)
     file = file_record("temporal upscaler", Path(temporal_upsampler))
     settings = {**result.settings, "temporal_upsampler": str(temporal_upsampler)}
     settings["files"] = [*settings["files"], file]
-    return replace(
-        result, frames=frames, audio=audio, video_latent=doubled, frame_rate=rate, settings=settings
-    )
+    return replace(result, video=video, audio=audio, video_latent=doubled, frame_rate=rate, settings=settings)
 
 
 def doubling_plan(models: ModelSource, temporal_upsampler: str | Path, num_frames: int) -> list[StagePlan]:

@@ -8,9 +8,11 @@ import subprocess
 import tempfile
 import wave
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -65,7 +67,8 @@ def write_mp4(
     silence fills the rest, so that both tracks end together.
 
     Args:
-        frames: uint8 (H, W, 3) each; at least one.
+        frames: uint8 (H, W, 3) each, or chunks (F, H, W, 3) of them; at least one. The next one is asked for
+            while the last one is written.
         waveform: (channels, samples) in [-1, 1], or None for a silent file.
         metadata: written as JSON into the file's comment.
 
@@ -121,7 +124,7 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
     first = next(iterator, None)
     if first is None:
         raise MediaError("a clip needs at least one frame")
-    height, width = first.shape[:2]
+    height, width = first.shape[-3:-1]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
     colour = ["-vf", "scale=in_range=full:out_range=tv:out_color_matrix=bt709,format=yuv420p"]
     tags = ["-x264-params", "colorprim=bt709:transfer=bt709:colormatrix=bt709", "-color_range", "tv"]
@@ -139,11 +142,7 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
         )
         assert process.stdin is not None
         try:
-            frame: np.ndarray | None = first
-            while frame is not None:
-                process.stdin.write(np.ascontiguousarray(frame).tobytes())
-                count += 1
-                frame = next(iterator, None)
+            count = _feed(process.stdin, chain([first], iterator))
         except BrokenPipeError:
             pass
         except BaseException:
@@ -156,6 +155,21 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
         messages.seek(0)
         if process.returncode:
             raise _failure(process.returncode, messages.read())
+    return count
+
+
+def _feed(pipe: IO[bytes], chunks: Iterable[np.ndarray]) -> int:
+    """Write frames into a pipe, each chunk while the next is made; how many frames there were."""
+    count = 0
+    writing: Future[int] | None = None
+    with ThreadPoolExecutor(1) as writer:
+        for chunk in chunks:
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(pipe.write, np.ascontiguousarray(chunk).data)
+            count += len(chunk) if chunk.ndim == 4 else 1
+        if writing is not None:
+            writing.result()
     return count
 
 

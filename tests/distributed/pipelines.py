@@ -84,6 +84,8 @@ def main() -> None:
         "2.0 shard, little memory": ("2.0", Division.SHARD, {}, {"memory": Memory.LOW}),
         "2.3 split, silent": ("2.3", Division.SPLIT, {"generate_audio": False}, {}),
         "2.3 shard": ("2.3", Division.SHARD, {}, {}),
+        "2.0 tokens": ("2.0", Division.TOKENS, {"width": 96}, {}),
+        "2.3 tokens, little memory": ("2.3", Division.TOKENS, {}, {"memory": Memory.LOW}),
     }
     results = {}
     for name, (generation, division, clip, options) in cases.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parents[2]
-TIMEOUT = 120
+TIMEOUT = 300
 """Seconds that a machine with other work may take for what needs a few."""
 
 

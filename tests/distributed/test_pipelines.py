@@ -22,7 +22,17 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
     return [json.loads(each.out) for each in ran]
 
 
-@pytest.mark.parametrize("case", ["2.0 split", "2.0 shard, little memory", "2.3 split, silent", "2.3 shard"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "2.0 split",
+        "2.0 tokens",
+        "2.0 shard, little memory",
+        "2.3 split, silent",
+        "2.3 tokens, little memory",
+        "2.3 shard",
+    ],
+)
 def test_the_latents_are_those_of_one_process(results: list[dict[str, float]], case: str) -> None:
     for each in results:
         assert each[case] < 1e-4

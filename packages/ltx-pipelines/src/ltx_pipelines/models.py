@@ -227,7 +227,7 @@ class CheckpointModels:
             if component == "transformer":
                 self.lora_reports += check_loras(network, self.loras)
                 self._check_quantization(network)
-                self._shard(network)
+                self._divide(network)
         if self.upsampler_path is not None:
             load_upsampler(self.upsampler_path, self.dtype)
 
@@ -326,13 +326,17 @@ class CheckpointModels:
             fuse(network, component, self.loras if loras is None else loras)
             if self.quantize is not None:
                 quantize_module(network, self.quantize, self.num_blocks)
-            self._shard(network)
+            self._divide(network)
         return network
 
-    def _shard(self, transformer: nn.Module) -> None:
-        """Leave out what other processes have of its weights."""
-        if self.devices is not None and self.devices.division is Division.SHARD:
+    def _divide(self, transformer: Any) -> None:
+        """Leave other processes their share of its weights or its tokens."""
+        if self.devices is None:
+            return
+        if self.devices.division is Division.SHARD:
             transformer.shard(self.devices.group)
+        if self.devices.division is Division.TOKENS:
+            transformer.divide_tokens(self.devices.tokens)
 
     def _build_text_encoder(self) -> TextEncoder:
         gemma, processor = self._read("text_encoder"), self._read("embeddings_processor")

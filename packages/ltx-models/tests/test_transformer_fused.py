@@ -214,6 +214,9 @@ def test_threads(packs: int) -> None:
 def test_gelu() -> None:
     x = mx.linspace(-12, 12, 1001)
     np.testing.assert_allclose(gelu_approx(x), nn.gelu_approx(x), atol=2e-6)
+    gradient = mx.grad(lambda x: gelu_approx(x).sum())(x * 100)
+    far = np.abs(np.array(x)) > 1
+    np.testing.assert_allclose(np.array(gradient)[far], (np.array(x) > 0)[far], atol=1e-6)
     assert gelu_approx(x.astype(mx.bfloat16)).dtype == mx.bfloat16
 
 

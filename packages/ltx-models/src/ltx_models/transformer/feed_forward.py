@@ -6,9 +6,11 @@ import mlx.core as mx
 import mlx.nn as nn
 from ltx_core.device import compiled
 
-# GELU in its tanh approximation is x sigmoid(x (SLOPE + CUBIC x^2)).
+# GELU in its tanh approximation is x / (1 + exp(-x (SLOPE + CUBIC x^2))).
 SLOPE = 2 * math.sqrt(2 / math.pi)
 CUBIC = SLOPE * 0.044715
+# Larger exponents change nothing any more, but make infinities in the gradient.
+MAX_EXPONENT = 40.0
 
 
 @compiled
@@ -16,7 +18,8 @@ def gelu_approx(x: mx.array) -> mx.array:
     """GELU in its tanh approximation. `mlx.nn.gelu_approx` raises to a power, which takes longer than reading
     and writing the numbers."""
     value = x.astype(mx.float32)
-    return (value * mx.sigmoid(value * (SLOPE + CUBIC * mx.square(value)))).astype(x.dtype)
+    exponent = -value * (SLOPE + CUBIC * mx.square(value))
+    return (value / (1 + mx.exp(mx.minimum(exponent, MAX_EXPONENT)))).astype(x.dtype)
 
 
 class GELUApprox(nn.Module):

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from ltx_core import ConfigError
-from ltx_pipelines.metadata import settings_of
+from ltx_pipelines.metadata import file_record, settings_of
 from ltx_pipelines.record import read_settings
 
 from ltx_cli.clip import Clip
 
-# What a clip depends on besides its options, and how to say that it differs.
-DEPENDS = {"dtype": "in", "backend": "on", "device": "on", "quantize": "with the quantisation"}
+# What a clip depends on besides its options and files.
+DEPENDS = ("dtype", "backend", "device", "devices", "quantize")
 
 
 def options_of(path: Path, command: str) -> dict[str, Any]:
@@ -34,6 +34,8 @@ def compare(path: Path, clip: Clip) -> list[str]:
     """What is otherwise here than it was for the clip at `path`, for people; with none of it, and with the
     same options, the clip comes out the same."""
     then, now = read_settings(path), settings_of(clip.runner, clip.config)
+    if clip.temporal_upscaler is not None:
+        now["files"].append(file_record("temporal upscaler", clip.temporal_upscaler))
     told = []
     for what, names in (("files", "fingerprint"), ("inputs", "sha256")):
         before, here = (_digests(settings.get(what), names) for settings in (then, now))
@@ -49,9 +51,10 @@ def compare(path: Path, clip: Clip) -> list[str]:
     for package, version in now["versions"].items():
         if package in versions and versions[package] != version:
             told.append(f"{path.name} was made with {package} {versions[package]}, this is {version}")
-    for name, how in DEPENDS.items():
+    for name in DEPENDS:
         if name in then and then[name] != now[name]:
-            told.append(f"{path.name} was made {how} {then[name]}, this is {now[name]}")
+            before, here = (settings[name] or "none" for settings in (then, now))
+            told.append(f"{path.name} was made with {name} {before}, this is {here}")
     return [f"warning: {text}; it may come out differently" for text in told]
 
 

@@ -39,7 +39,7 @@ def settings_of(pipeline: "Pipeline[Any]", config: "ClipConfig") -> dict[str, An
 
     Returns:
         "format" of the record, "pipeline", "model" and "loras" for people, every field of the config, the
-        pipeline's own options, "dtype", "quantize", "backend", "device", "files" (role, name and
+        pipeline's own options, "dtype", "quantize", "devices", "backend", "device", "files" (role, name and
         `ltx_loaders.fingerprint` of all weights), "inputs" (name and SHA-256 of what the config names) and
         "versions". A file that cannot be read has the fingerprint None: a finished clip is not lost for that.
     """
@@ -52,6 +52,7 @@ def settings_of(pipeline: "Pipeline[Any]", config: "ClipConfig") -> dict[str, An
     return settings | {
         "dtype": str(models.dtype).removeprefix("mlx.core."),
         "quantize": _quantisation(models),
+        "devices": _devices(models),
         "backend": backend(),
         "device": str(mx.device_info().get("device_name", "unknown")),
         "files": [file_record(role, path, **more) for role, path, more in weight_files(pipeline)],
@@ -81,6 +82,13 @@ def _quantisation(models: ModelSource) -> Any:
     if models.quantize is not None:
         return models.quantize.to_json()
     return "fp8" if models.checkpoint.keep_fp8 else None
+
+
+def _devices(models: ModelSource) -> str | None:
+    """How several processes divide the work: their sums have another order than those of one."""
+    if not isinstance(models, CheckpointModels) or models.devices is None:
+        return None
+    return f"{models.devices.division.value} {models.devices.group.size()}"
 
 
 def weight_files(pipeline: "Pipeline[Any]") -> list[tuple[str, Path, dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """A run that can end at any moment without loss: what it has made is saved, and the last line says so."""
 
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -72,7 +71,7 @@ def guarded(clip: Clip, view: View) -> Iterator[Guard]:
 
                 yield Guard(run, on_step)
         except (Exception, Signalled) as error:
-            raise _ended(error, models, stage, cache, run) from error
+            raise _ended(error, models, stage, cache, run, view) from error
 
 
 def _key(clip: Clip) -> str:
@@ -90,8 +89,9 @@ def _announce(cache: LatentCache, key: str, clip: Clip, view: View) -> None:
 
 
 def _ended(
-    error: BaseException, models: Any, stage: str, cache: LatentCache, run: SavedRun | None
+    error: BaseException, models: Any, stage: str, cache: LatentCache, run: SavedRun | None, view: View
 ) -> EndedError:
+    """The end of a run by an exception; a fault's traceback is shown before."""
     # What a signal has cut short may have failed in other ways on its way out.
     error = next((cause for cause in _causes(error) if isinstance(cause, Signalled)), error)
     code, text = exit_of(error, running=True), text_of(error)
@@ -103,7 +103,7 @@ def _ended(
             code, text = exit_of(changed), text_of(changed)
     if code is Exit.FAULT:
         with suppress(OSError):
-            traceback.print_exception(error, file=sys.stderr)
+            view.say("".join(traceback.format_exception(error)).rstrip())
     parts = [f"{text} ({stage})" if stage and code is Exit.MEMORY else text, ADVICE.get(code, "")]
     if code is not Exit.BROKEN:
         parts.append(_saved(cache, run))
@@ -112,6 +112,7 @@ def _ended(
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, and those that were being handled when it came."""
     while error is not None:
         yield error
         error = error.__context__

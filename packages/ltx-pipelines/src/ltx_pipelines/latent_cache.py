@@ -75,7 +75,7 @@ class LatentCache:
                 pipeline(config, store=store).save("clip.mp4")
 
         When the block is left by an exception (an interruption, a fault), the last state is saved; when it is
-        left without one, all that was saved of the run is removed.
+        left without one, all that was saved of the run is removed: write the clip inside it.
 
         Args:
             key: what all runs have in common that must give the same bytes; a name for files.

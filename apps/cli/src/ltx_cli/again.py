@@ -53,8 +53,8 @@ def compare(path: Path, clip: Clip) -> list[str]:
             told.append(f"{path.name} was made with {package} {versions[package]}, this is {version}")
     for name in DEPENDS:
         if name in then and then[name] != now[name]:
-            before, here = (settings[name] or "none" for settings in (then, now))
-            told.append(f"{path.name} was made with {name} {before}, this is {here}")
+            first, second = (settings[name] or "none" for settings in (then, now))
+            told.append(f"{path.name} was made with {name} {first}, this is {second}")
     return [f"warning: {text}; it may come out differently" for text in told]
 
 

@@ -45,11 +45,13 @@ class Needs:
             free = "" if self.memory_free is None else f" of {gigabytes(self.memory_free)} that are free"
             parts.append(f"memory: up to {gigabytes(self.memory)}{free}")
         if self.model_files is not None:
-            parts.append(f"model files: {gigabytes(self.model_files)}")
-        parts.append(
-            f"disk: about {max(self.clip / 1e6, 0.1):.1f} MB of {gigabytes(self.disk_free)} that are free"
-        )
+            parts.append(f"model files: {_size(self.model_files)}")
+        parts.append(f"disk: about {_size(self.clip)} of {gigabytes(self.disk_free)} that are free")
         return "; ".join(parts)
+
+
+def _size(count: int) -> str:
+    return gigabytes(count) if count >= 10**9 else f"{max(count / 1e6, 0.1):.1f} MB"
 
 
 def needs_of(clip: "Clip", stages: Sequence[StagePlan]) -> Needs:

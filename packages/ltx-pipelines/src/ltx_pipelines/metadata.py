@@ -94,7 +94,8 @@ def _devices(models: ModelSource) -> str | None:
 def weight_files(pipeline: "Pipeline[Any]") -> list[tuple[str, Path, dict[str, Any]]]:
     """Role, path and strengths of every file of weights that a run reads, a folder for the text encoder; of
     models from elsewhere than files nothing is known."""
-    models, found = pipeline.models, []
+    models = pipeline.models
+    found: list[tuple[str, Path, dict[str, Any]]] = []
     if isinstance(models, CheckpointModels):
         found += [("checkpoint", Path(file.header.path), {}) for file in models.checkpoint.files]
         found.append(("gemma", models.gemma, {}))

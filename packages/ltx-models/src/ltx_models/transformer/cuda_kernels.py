@@ -302,7 +302,7 @@ def _gate_heads_kernel() -> Any:
 def gate_heads(x: mx.array, logits: mx.array) -> mx.array:
     """x (B, T, heads, size) times 2 sigmoid(logits), (B, T, heads); the size is a multiple of `PACK`."""
     blocks = -(-x.size // (PACK * MAX_THREADS))
-    (result,) = _gate_heads_kernel()(
+    results: list[mx.array] = _gate_heads_kernel()(
         inputs=[x, logits],
         template=[("T", x.dtype), ("THREADS", MAX_THREADS), ("SIZE", x.shape[-1])],
         grid=(blocks * MAX_THREADS, 1, 1),
@@ -310,4 +310,4 @@ def gate_heads(x: mx.array, logits: mx.array) -> mx.array:
         output_shapes=[x.shape],
         output_dtypes=[x.dtype],
     )
-    return result
+    return results[0]

@@ -77,9 +77,14 @@ def write_mp4(
     """
     path = check_output(path)
     rate = exact_rate(frame_rate)
+    iterator = iter(frames)
+    # Before anything is written: what reads the decoder's weights may fail, too.
+    first = next(iterator, None)
+    if first is None:
+        raise MediaError("a clip needs at least one frame")
     with _beside(path) as folder:
         picture, clip = Path(folder, "picture.mp4"), Path(folder, "clip.mp4")
-        count = _write_picture(picture, frames, rate)
+        count = _write_picture(picture, first, iterator, rate)
         if waveform is None:
             sound: list[str] = []
         else:
@@ -118,12 +123,8 @@ def _beside(path: Path) -> Iterator[str]:
         raise MediaError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> int:
+def _write_picture(path: Path, first: np.ndarray, others: Iterator[np.ndarray], rate: Fraction) -> int:
     """The picture alone, streamed into ffmpeg; the number of frames."""
-    iterator = iter(frames)
-    first = next(iterator, None)
-    if first is None:
-        raise MediaError("a clip needs at least one frame")
     height, width = first.shape[-3:-1]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate), "-i", "-"]
     colour = ["-vf", "scale=in_range=full:out_range=tv:out_color_matrix=bt709,format=yuv420p"]
@@ -142,7 +143,7 @@ def _write_picture(path: Path, frames: Iterable[np.ndarray], rate: Fraction) -> 
         )
         assert process.stdin is not None
         try:
-            count = _feed(process.stdin, chain([first], iterator))
+            count = _feed(process.stdin, chain([first], others))
         except BrokenPipeError:
             pass
         except BaseException:

@@ -10,6 +10,8 @@ LEFT, RIGHT, BOTTOM = 64, 16, 48
 NAMES = 34
 """Height of the first row of names."""
 ROW = 16
+NOTHING = 1e-100
+"""What is smaller is shown as 0."""
 # Dark enough on white, light enough on black, and apart for people who do not see all colours.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 TEXT = "#888"
@@ -26,7 +28,7 @@ class Line:
 
 def ticks(highest: float, wanted: int = 5) -> list[float]:
     """Round numbers from 0 to `highest` or a little more: steps of 1, 2 or 5 times a power of ten."""
-    if highest <= 0:
+    if highest < NOTHING:
         return [0.0, 1.0]
     raw = highest / wanted
     power = 10.0 ** math.floor(math.log10(raw))

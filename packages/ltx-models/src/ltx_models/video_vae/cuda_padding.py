@@ -93,7 +93,7 @@ def pad(
     frames, edge = left + before_frames + x_frames + right, 2 * reflect
     shape = (batch, frames, height + edge, width + edge, channels)
     rows = batch * frames * (height + edge) * (width + edge)
-    (result,) = _kernel(0.0 if eps is None else eps)(
+    results: list[mx.array] = _kernel(0.0 if eps is None else eps)(
         inputs=[
             x,
             x if before is None else before,
@@ -111,4 +111,4 @@ def pad(
         output_shapes=[shape],
         output_dtypes=[x.dtype],
     )
-    return result
+    return results[0]

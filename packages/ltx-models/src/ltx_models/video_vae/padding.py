@@ -1,5 +1,7 @@
 """What a convolution of the video VAE sees beyond the edges of a clip, and the activation before it."""
 
+from typing import Any
+
 import mlx.core as mx
 from ltx_core.device import backend
 from ltx_core.errors import ShapeError
@@ -51,8 +53,9 @@ def pad(
         )
         return slope
 
-    result: mx.array = fused(x)
-    return result
+    function: Any = fused
+    padded: mx.array = function(x)
+    return padded
 
 
 def _pad(

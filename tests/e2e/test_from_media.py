@@ -88,8 +88,9 @@ def test_a_short_sound_goes_on_in_silence_or_in_zeros(models: CheckpointModels) 
 
 @pytest.mark.parametrize("distilled", [True, False])
 @pytest.mark.parametrize("kept", [None, "video", "audio"])
+@pytest.mark.parametrize("splice", [True, False])
 def test_outside_the_range_nothing_changes(
-    models: CheckpointModels, distilled: bool, kept: str | None
+    models: CheckpointModels, distilled: bool, kept: str | None, splice: bool
 ) -> None:
     """Latent frames of 25 frames: 0, 1 to 8, 9 to 16, 17 to 24; the range touches the third."""
     pipeline = RetakePipeline(models, distilled=distilled)
@@ -101,6 +102,7 @@ def test_outside_the_range_nothing_changes(
         num_inference_steps=2,
         regenerate_video=kept != "video",
         regenerate_audio=kept != "audio",
+        splice=splice,
     )
     events: list[StageEvent] = []
     result = pipeline(config, on_step=events.append)
@@ -116,6 +118,24 @@ def test_outside_the_range_nothing_changes(
     # A latent frame of sound lasts 40 ms, but the first, which lasts 10.
     inside = [index for index, change in enumerate(changed) if change]
     assert inside == ([] if kept == "audio" else [10, 11, 12, 13])
+    same = [
+        bool((made == given).all()) for made, given in zip(result.frames, config.clip.frames(), strict=True)
+    ]
+    assert [not kept_frame for kept_frame in same] == [
+        not splice or (kept != "video" and 9 <= index <= 16) for index in range(25)
+    ]
+    assert result.audio is not None
+    sound = config.clip.sound(config.seconds)
+    assert sound is not None
+    rate = result.audio.sampling_rate
+    if not splice:
+        return
+    assert rate == sound.sampling_rate
+    length = min(result.audio.waveform.shape[1], sound.waveform.shape[1])
+    change = np.abs(np.array(result.audio.waveform[:, :length] - sound.waveform[:, :length])).max(axis=0)
+    new = np.nonzero(change)[0] / rate
+    # Its latent frames 10 to 13 last from 0.37 to 0.53 s.
+    assert not new.size if kept == "audio" else (0.37 <= new[0] < 0.39 and 0.51 < new[-1] < 0.53)
 
 
 def test_a_silent_clip_gets_a_sound_or_stays_silent(models: CheckpointModels) -> None:

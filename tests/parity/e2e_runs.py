@@ -106,6 +106,7 @@ def retake(run: Run) -> GenerationResult:
         **run.guidance(),
         **{name: run.call[name] for name in names if name in run.call},
         source=source,
+        splice=False,
     )
     return RetakePipeline(run.models(), distilled=run.init["distilled"])(config, noise=run.noise)
 

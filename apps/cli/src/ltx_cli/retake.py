@@ -24,6 +24,10 @@ def retake(
     end_time: Annotated[float, typer.Option(help="Where it ends, in seconds.")],
     keep_video: Annotated[bool, typer.Option("--keep-video", help="Change the sound only.")] = False,
     keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Change the picture only.")] = False,
+    no_splice: Annotated[
+        bool,
+        typer.Option("--no-splice", help="Take the rest from the autoencoders, too, as the official code."),
+    ] = False,
     num_frames: Annotated[
         int | None, typer.Option(help="8 k + 1, from its beginning; as many as the clip has.")
     ] = None,
@@ -34,10 +38,7 @@ def retake(
     model: Annotated[ModelOptions, Without("spatial_upscaler")],
     out: OutputOptions,
 ) -> Clip:
-    """Make a part of a clip anew, picture and sound; the rest stays as it is.
-
-    Picture and sound of the whole clip go through the autoencoders, and come out slightly different.
-    """
+    """Make a part of a clip anew, picture and sound; the rest stays as it is."""
     check_output(out.output)
     files = model.files()
     if not guided:
@@ -53,6 +54,7 @@ def retake(
         end_time=end_time,
         regenerate_video=not keep_video,
         regenerate_audio=not keep_audio,
+        splice=not no_splice,
         generate_audio=not out.no_audio,
     )
     models = files.open(distilled=not guided)

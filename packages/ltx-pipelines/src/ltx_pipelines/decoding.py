@@ -31,12 +31,17 @@ class LatentVideo:
         latent: (1, C, F, H, W).
         on_step: told as the frames are decoded.
         stage: name of that in events.
+        source: uint8 (F, H, W, 3), frames that stand in the place of the decoded ones but for those of
+            `fresh`; None: all are decoded ones.
+        fresh: the frames that are not the source's.
     """
 
     models: "ModelSource"
     latent: mx.array
     on_step: OnStep = ignore
     stage: str = STAGE
+    source: np.ndarray | None = None
+    fresh: range = range(0)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -67,6 +72,10 @@ class LatentVideo:
                     check_signal(STAGE, "first frames", chunk, may_be_constant=True)
                 frames = np.array(to_uint8(chunk))
                 del chunk  # not beside the next one
+                if self.source is not None:
+                    for place, frame in enumerate(frames, done):
+                        if place not in self.fresh:
+                            frame[...] = self.source[place]
                 done += len(frames)
                 yield frames
                 del frames

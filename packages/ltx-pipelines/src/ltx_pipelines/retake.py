@@ -1,6 +1,6 @@
 """Retake: a time range of a clip made anew, in picture, sound or both; the rest stays as it is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -10,7 +10,7 @@ from ltx_core.conditioning import TemporalRegionMask
 from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import FRAME_STEP
-from ltx_pipelines.decoding import decoding_plan
+from ltx_pipelines.decoding import decode_sound, decoding_plan
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.from_source import SourceConfig, check_source, full_size_plan, full_size_stage
 from ltx_pipelines.images import MediaError
@@ -18,6 +18,7 @@ from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.saved import StageStore
 from ltx_pipelines.sources import encode_clip, encode_sound
+from ltx_pipelines.splicing import splice_frames, splice_sound
 from ltx_pipelines.stages import FROM_NOISE, Latents, ModalitySpec, StagePlan, pixel_shape
 
 
@@ -30,6 +31,8 @@ class RetakeConfig(SourceConfig):
             made anew.
         regenerate_video, regenerate_audio: whether to change the picture and the sound there. A clip without
             sound gets one of its full length.
+        splice: frames and samples outside of those latent frames are the source's own. False: as the
+            autoencoders give them, with traces of what is new beside the range, as in the official pipeline.
         num_frames: 0: the source's, up to 7 at its end left out of the picture to come to 8 k + 1 (the sound
             has its whole length); else its first ones.
     """
@@ -38,6 +41,7 @@ class RetakeConfig(SourceConfig):
     end_time: float
     regenerate_video: bool = True
     regenerate_audio: bool = True
+    splice: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,13 +62,17 @@ class RetakeConfig(SourceConfig):
         available = self.source_shape.frames
         return available if available - self.num_frames < FRAME_STEP else self.num_frames
 
+    @property
+    def region(self) -> TemporalRegionMask:
+        """What is made anew."""
+        return TemporalRegionMask(self.start_time, self.end_time, self.frame_rate)
+
     def spec(self, latent: mx.array | None, regenerate: bool) -> ModalitySpec:
         """How a stream begins whose source is `latent`; None: it has none and is made from nothing."""
         if latent is None:
             return FROM_NOISE
         if regenerate:
-            region = TemporalRegionMask(self.start_time, self.end_time, self.frame_rate)
-            return ModalitySpec([region], latent)
+            return ModalitySpec([self.region], latent)
         # Release 1.2.0 begins a kept stream with pure noise as well, although the network is told that it is
         # clean; it ends as the source. Noise scale 0, as in audio to video, would make more sense, but the
         # other stream listens to this one, and would come out differently.
@@ -90,7 +98,11 @@ class RetakePipeline:
     def plan(self, config: RetakeConfig) -> list[StagePlan]:
         """The stages of a run. Raises ConfigError for what the model cannot do."""
         check_source(config, self.models, self.distilled)
-        return [*full_size_plan(config, self.models, self.distilled), *decoding_plan(config)]
+        # What is the source's own is not decoded.
+        heard = config.regenerate_audio or not (config.splice and config.has_sound)
+        seen = config.regenerate_video or not config.splice
+        decoding = decoding_plan(config, video=seen, audio=config.generate_audio and heard)
+        return [*full_size_plan(config, self.models, self.distilled), *decoding]
 
     def __call__(
         self,
@@ -104,10 +116,9 @@ class RetakePipeline:
         check_source(config, self.models, self.distilled)
         models, shape = self.models, pixel_shape(config)._replace(frames=config.heard_frames)
         # Cut before it is encoded: what follows the clip must not be heard in its last latent frame.
-        seconds = config.heard_frames / config.frame_rate
-        sound = config.clip.sound(seconds) if config.generate_audio else None
-        size = config.height, config.width, config.num_frames
-        picture = encode_clip(models, config.clip.pixels(*size, config.frame_rate), on_step)
+        sound = config.clip.sound(config.heard_frames / config.frame_rate) if config.generate_audio else None
+        pixels = config.clip.pixels(config.height, config.width, config.num_frames, config.frame_rate)
+        picture = encode_clip(models, pixels, on_step)
         heard = None if sound is None else encode_sound(models, sound, shape, on_step)
         video = config.spec(picture, config.regenerate_video)
         audio = config.spec(heard, config.regenerate_audio) if config.generate_audio else None
@@ -116,7 +127,15 @@ class RetakePipeline:
         # A kept stream ends as its source, but for rounding.
         kept_sound = audio is not None and audio.frozen
         latents = Latents(picture if video.frozen else made.video, heard if kept_sound else made.audio)
-        return finish(self, config, latents, on_step)
+        if not config.splice:
+            return finish(self, config, latents, on_step)
+        fresh = None if sound is None or kept_sound else decode_sound(models, latents.audio, on_step)
+        if sound is not None and fresh is not None:
+            sound = splice_sound(sound, fresh, config.region, models.layout.audio_tools(shape))
+        result = finish(self, config, latents, on_step, sound)
+        region = config.region if config.regenerate_video else None
+        tools = models.layout.video_tools(pixel_shape(config))
+        return replace(result, video=splice_frames(pixels, result.video, region, tools))
 
 
 def create_retake_pipeline(

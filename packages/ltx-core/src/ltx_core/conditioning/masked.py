@@ -65,6 +65,21 @@ class TemporalRegionMask:
     end_time: float
     fps: float
 
+    def seconds(self, latent_tools: LatentTools) -> np.ndarray:
+        """When each token of the target begins and ends: (B, T, 2) float32 in seconds."""
+        bounds = latent_tools.patchifier.get_patch_grid_bounds(latent_tools.target_shape)
+        if not isinstance(latent_tools, VideoLatentTools):
+            return np.array(bounds[:, 0], np.float32)
+        frames = get_pixel_coords(bounds, latent_tools.scale_factors, latent_tools.causal_fix)
+        return np.array(frames[:, 0], np.float32) / np.float32(self.fps)
+
+    def touched(self, latent_tools: LatentTools) -> np.ndarray:
+        """Which tokens of the target touch the range: (B, T) bool."""
+        seconds = self.seconds(latent_tools)
+        after = seconds[..., 1] > np.float32(self.start_time)
+        inside: np.ndarray = after & (seconds[..., 0] < np.float32(self.end_time))
+        return inside
+
     def apply_to(self, latent_state: LatentState, latent_tools: LatentTools) -> LatentState:
         """The state with denoise mask 1 inside and 0 outside the range; appended tokens keep theirs.
 
@@ -73,15 +88,6 @@ class TemporalRegionMask:
         """
         if self.end_time <= self.start_time:
             raise ConditioningError(f"the time range [{self.start_time}, {self.end_time}) s is empty")
-        bounds = latent_tools.patchifier.get_patch_grid_bounds(latent_tools.target_shape)
-        if isinstance(latent_tools, VideoLatentTools):
-            bounds = get_pixel_coords(bounds, latent_tools.scale_factors, latent_tools.causal_fix)
-            seconds = np.array(bounds[:, 0], np.float32) / np.float32(self.fps)
-        else:
-            seconds = np.array(bounds[:, 0], np.float32)
-        inside = (seconds[..., 1] > np.float32(self.start_time)) & (
-            seconds[..., 0] < np.float32(self.end_time)
-        )
-        mask = mx.array(inside[..., None].astype(np.float32))
+        mask = mx.array(self.touched(latent_tools)[..., None].astype(np.float32))
         appended = latent_state.denoise_mask[:, latent_tools.num_tokens :]
         return latent_state.replace(denoise_mask=mx.concatenate([mask, appended], axis=1))

@@ -69,7 +69,7 @@ def double_frame_rate(
         audio = Audio(audio.waveform[:, :samples], audio.sampling_rate)
     file = file_record("temporal upscaler", Path(temporal_upsampler))
     settings = {**result.settings, "temporal_upsampler": str(temporal_upsampler)}
-    settings["files"] = [*settings["files"], file]
+    settings["files"] = [*settings.get("files", []), file]
     return replace(result, video=video, audio=audio, video_latent=doubled, frame_rate=rate, settings=settings)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -99,8 +100,10 @@ def write_hub(folder: Path) -> None:
 
 def write_files(folder: Path, hub: Path) -> None:
     """What the pages take for granted: the repository's folders, model files, media."""
-    for name in ("apps", "packages", "tests", "docs", "mkdocs.yml", "pyproject.toml"):
+    for name in ("apps", "packages", "tests", "mkdocs.yml", "pyproject.toml"):
         (folder / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "docs", folder / "docs")  # which commands may write to
+    shutil.copy(ROOT / "README.md", folder)
     for path in (hub / "Lightricks/LTX-2.3").iterdir():
         (folder / path.name).symlink_to(path)
     for name, recorded in PLAIN.items():

@@ -7,11 +7,13 @@ from typing import Any
 import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 import mlx.nn as nn
+from ltx_core.errors import LTXError
 from ltx_loaders import QuantizationPolicy, evaluate, nbytes, quantize_module
 from ltx_loaders.components import COMPONENTS
 from ltx_models.text_encoder import GemmaConfig, GemmaTextModel
 from ltx_models.upsampler import LatentUpsampler, LatentUpsamplerConfig
 from ltx_pipelines.cadence import EvaluationCadence
+from ltx_pipelines.machine import available_memory
 from mlx.utils import tree_flatten
 
 from ltx_bench.configs import Config
@@ -36,6 +38,9 @@ def build(
         dtype: of its weights, unless the component always runs in another.
         quantize: of a transformer, as `QuantizationPolicy.of` takes it.
         change: what is done with it before its weights exist.
+
+    Raises:
+        LTXError: its weights alone are more than the memory that is free.
     """
     network: nn.Module
     if component == "text_encoder":
@@ -54,6 +59,12 @@ def build(
         quantize_module(network, QuantizationPolicy.of(quantize), config["transformer"]["num_layers"])
     if change is not None:
         change(network)
+    free, size = available_memory(), nbytes(network)
+    if free is not None and size > free:
+        raise LTXError(
+            f"the weights of the {component} take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are "
+            "free; measure on a larger machine, or try the commands out with --scale tiny"
+        )
     EvaluationCadence.here().apply(component, network)
     evaluate(network)
     return network

@@ -1,6 +1,18 @@
-"""Options must be declared at the root to be known whatever the directory that pytest is given."""
+"""What tests everywhere have in common; options must be declared here to be known whatever the directory that
+pytest is given."""
+
+import signal
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_in_a_terminal() -> None:
+    """Processes in the background, as pytest-xdist's, ignore some, and those that they start inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

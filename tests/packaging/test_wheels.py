@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -86,8 +85,7 @@ def test_each_alone_runs_its_readme_and_its_tests(
     python = environment(uv, wheels, package, tmp_path, "pytest", "hypothesis")
     listed = set(re.findall(r"^ltx-\w+", run(uv, "pip", "list", "--python", python, cwd=tmp_path), re.M))
     assert listed == set(PACKAGES[: PACKAGES.index(package) + 1])
-    with tarfile.open(built(wheels, package, ".tar.gz")) as archive:
-        archive.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(built(wheels, package, ".tar.gz"), tmp_path)
     (source,) = (path for path in tmp_path.iterdir() if path.name.startswith(package.replace("-", "_")))
     shutil.rmtree(source / "src")
     command = (python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "tests")

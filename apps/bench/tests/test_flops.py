@@ -10,7 +10,7 @@ from ltx_bench import flops, flops_convolutions
 from ltx_bench.clips import Clip, contexts, latent_states, modality, noise, token_counts
 from ltx_bench.configs import VERSIONS, load_config
 
-from .counting import count_flops
+from apps.bench.tests.counting import count_flops
 
 CLIP = Clip(96, 64, 17)
 TEXT = 128

@@ -3,10 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ltx_bench.clips import Clip, latent_states, layout_of, token_counts
+from ltx_bench.clips import Clip, latent_states, token_counts
 from ltx_bench.configs import VERSIONS, load_config
 from ltx_bench.items import SIZES, choose, list_items
 from ltx_bench.works import WORKS
+from ltx_pipelines.layout import layout_of
 
 
 @pytest.mark.parametrize("scale", SIZES)

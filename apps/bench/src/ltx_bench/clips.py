@@ -6,9 +6,7 @@ import ltx_core  # noqa: F401  (loads the BLAS before MLX)
 import mlx.core as mx
 from ltx_core import LatentState, VideoPixelShape
 from ltx_core.types import Modality
-from ltx_models.audio_vae import AudioVAEConfig
-from ltx_models.video_vae import VideoVAEConfig
-from ltx_pipelines.layout import LatentLayout
+from ltx_pipelines.layout import layout_of
 
 from ltx_bench.configs import Config
 
@@ -35,21 +33,6 @@ class Clip:
     def pixels(self, batch: int = 1) -> VideoPixelShape:
         """As pipelines have it."""
         return VideoPixelShape(batch, self.frames, self.height, self.width, FRAME_RATE)
-
-
-def layout_of(config: Config) -> LatentLayout:
-    """As `ltx_pipelines.layout.read_layout` reads it from a checkpoint."""
-    video = VideoVAEConfig.from_config(config["vae"])
-    audio = AudioVAEConfig.from_config(config["audio_vae"])
-    return LatentLayout(
-        video_channels=video.latent_channels,
-        audio_channels=audio.z_channels,
-        audio_bins=audio.latent_bins,
-        scale_factors=video.scale_factors,
-        audio_sample_rate=audio.sample_rate,
-        audio_hop_length=audio.mel_hop_length,
-        min_size=video.scale_factors.height * (2 if video.decoder_padding == "reflect" else 1),
-    )
 
 
 def token_counts(config: Config, clip: Clip) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ltx_cli.interrupts import signals_raise
 
 if TYPE_CHECKING:
-    import mlx.core as mx
+    from ltx_core.ranks import Group
     from ltx_pipelines import Devices, OnStep, StageEvent, StagePlan
 
     from ltx_cli.clip import Clip
@@ -191,7 +191,7 @@ def _begin(clip: "Clip") -> None:
 
 
 @cache
-def _group() -> "mx.distributed.Group | None":
+def _group() -> "Group | None":
     from ltx_core.ranks import join
 
     return join()
@@ -199,14 +199,13 @@ def _group() -> "mx.distributed.Group | None":
 
 def _meet(mark: int) -> list[int]:
     """Tell the others a number; those of all, by rank."""
-    import mlx.core as mx
+    from ltx_core.ranks import everyones
 
     group = _group()
     if group is None:
         return [mark]
     _met.add(mark)
-    marks = mx.distributed.all_gather(mx.array([mark], mx.int32), group=group)
-    return [int(each) for each in marks]
+    return everyones(mark, group)
 
 
 _met: set[int] = set()

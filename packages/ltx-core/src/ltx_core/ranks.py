@@ -13,6 +13,9 @@ import numpy as np
 
 from ltx_core.errors import ConfigError
 
+Group = mx.distributed.Group
+"""Processes that `join` each other."""
+
 T = TypeVar("T")
 
 # What launchers say to each process, and how it then reaches the others; `mlx.launch` also uses `mpirun`.
@@ -24,7 +27,7 @@ BACKENDS = {
 }
 
 
-def join() -> "mx.distributed.Group | None":
+def join() -> Group | None:
     """The processes that this one was started with, by `mlx.launch` or `mpirun`; None: it is alone.
 
     Waits for all of them, the first time.
@@ -52,15 +55,19 @@ def _is_empty(hosts: str) -> bool:
     return path.is_file() and not path.read_text(encoding="utf-8").strip()
 
 
-def own_items(items: Sequence[T], group: mx.distributed.Group) -> Sequence[T]:
+def everyones(number: int, group: Group) -> list[int]:
+    """An integer of every process, of 32 bits, by rank. Waits for all of them."""
+    numbers = mx.distributed.all_gather(mx.array([number], mx.int32), group=group)
+    return [int(each) for each in numbers]
+
+
+def own_items(items: Sequence[T], group: Group) -> Sequence[T]:
     """Every how-many-eth of some items this process works on; one that another has, too, if there are fewer
     items than processes."""
     return items[group.rank() :: group.size()] or [items[group.rank() % len(items)]]
 
 
-def gather_items(
-    own: Sequence[Sequence[mx.array]], count: int, group: mx.distributed.Group
-) -> list[list[mx.array]]:
+def gather_items(own: Sequence[Sequence[mx.array]], count: int, group: Group) -> list[list[mx.array]]:
     """What all processes made of their items (`own_items`), in the order of these.
 
     Args:

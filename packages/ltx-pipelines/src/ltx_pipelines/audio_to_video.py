@@ -5,8 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
-from ltx_core import Audio, ConfigError, MultiModalGuiderParams, RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import Audio, ConfigError, MultiModalGuiderParams, NoiseFn, RandomNoise
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import Guidance

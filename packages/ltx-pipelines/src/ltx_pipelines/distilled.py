@@ -47,8 +47,8 @@ class DistilledPipeline:
         noise: NoiseFn | None = None,
         store: StageStore | None = None,
     ) -> GenerationResult:
-        """Make a clip. Arguments as `OneStagePipeline`; `noise` is called for both streams of stage 1, then
-        for both of stage 2."""
+        """Make a clip in few steps. Arguments as `OneStagePipeline`; `noise` is called for both streams of
+        stage 1, then for both of stage 2."""
         models, noise = self.models, noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)
         images = prepare_images(config, models)

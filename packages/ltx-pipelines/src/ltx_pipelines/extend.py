@@ -7,8 +7,7 @@ from typing import Unpack
 
 import mlx.core as mx
 import numpy as np
-from ltx_core import ConfigError, RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import ConfigError, NoiseFn, RandomNoise
 
 from ltx_pipelines.config import FRAME_STEP, check_frames
 from ltx_pipelines.decoding import decoding_plan

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import mlx.core as mx
-from ltx_core import DISTILLED_SIGMA_VALUES
+from ltx_core import DISTILLED_SIGMA_VALUES, NoiseFn
 from ltx_core.conditioning import ConditioningItem
-from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, check_steps
 from ltx_pipelines.decoding import decoding_plan

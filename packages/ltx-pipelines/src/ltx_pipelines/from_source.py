@@ -5,8 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ltx_core import DISTILLED_SIGMA_VALUES, ConfigError, VideoPixelShape
-from ltx_core.noisers import NoiseFn
+from ltx_core import DISTILLED_SIGMA_VALUES, ConfigError, NoiseFn, VideoPixelShape
 
 from ltx_pipelines.conditioning import check_sides
 from ltx_pipelines.config import GuidedConfig, check_steps

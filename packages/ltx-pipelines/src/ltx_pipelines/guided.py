@@ -4,14 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import mlx.core as mx
-from ltx_core import ConfigError, GuidedDenoiser, LTX2Scheduler
+from ltx_core import ConfigError, GuidedDenoiser, LTX2Scheduler, NoiseFn
 from ltx_core.conditioning import ConditioningItem
 from ltx_core.denoisers import Denoiser, Model
 from ltx_core.multimodal_guider import create_multimodal_guider_factory
-from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import ClipConfig, Guidance, GuidanceChange, GuidedConfig, map_guidance
-from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.distillation import warn_of_guidance
 from ltx_pipelines.events import OnStep
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
@@ -28,7 +26,6 @@ from ltx_pipelines.stages import (
     describe_stage,
     euler,
     pixel_shape,
-    refinement_plan,
     tokens_of,
 )
 
@@ -120,12 +117,6 @@ def guided_plan(
     steps = config.steps(models.defaults)
     detail = f"{describe_stage(config, models, steps, divisor)}, up to {passes} passes each"
     return [StagePlan("encode prompt", 2), StagePlan(stage, steps, detail)]
-
-
-def two_stage_plan(config: GuidedConfig, models: ModelSource, passes: int = MAX_PASSES) -> list[StagePlan]:
-    """All of a run with `guided_stage` and `refine`."""
-    first = guided_plan(config, models, "stage 1", 2, passes)
-    return [*first, *refinement_plan(config, models), *decoding_plan(config)]
 
 
 def refining_lora(models: ModelSource, distilled_lora: LoraPathStrength | None) -> list[LoraPathStrength]:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-from ltx_core import ConfigError, RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import ConfigError, NoiseFn, RandomNoise
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.distillation import require_distilled

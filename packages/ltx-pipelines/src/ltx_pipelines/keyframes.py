@@ -4,18 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from ltx_core import ConfigError, RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import ConfigError, NoiseFn, RandomNoise
 
 from ltx_pipelines.conditioning import encode_keyframes, prepare_images
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
+from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import StagePlan, pixel_shape, refine
-from ltx_pipelines.two_stage import TwoStageConfig
+from ltx_pipelines.two_stage import TwoStageConfig, two_stage_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,7 @@ class KeyframeInterpolationPipeline:
         noise: NoiseFn | None = None,
         store: StageStore | None = None,
     ) -> GenerationResult:
-        """Make a clip. Arguments as `TwoStagePipeline`."""
+        """Make a clip between its images. Arguments as `TwoStagePipeline`."""
         models, noise = self.models, noise or RandomNoise(config.seed)
         images = prepare_images(config, models)
         prompts = encode_guided(models, config, on_step, store)

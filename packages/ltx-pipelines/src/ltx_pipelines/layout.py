@@ -1,6 +1,8 @@
 """Shapes of a model's latents, from its checkpoint's config."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ltx_core import (
     AudioLatentShape,
@@ -55,11 +57,16 @@ def read_layout(checkpoint: Checkpoint) -> LatentLayout:
         LoaderError: the checkpoint has no VAEs.
         ConfigError: a value of their configs is not supported.
     """
+    return layout_of({name: checkpoint.section(name) for name in ("vae", "audio_vae")})
+
+
+def layout_of(config: Mapping[str, Any]) -> LatentLayout:
+    """The same from a config with the sections of the VAEs."""
     from ltx_models.audio_vae import AudioVAEConfig
     from ltx_models.video_vae import VideoVAEConfig
 
-    video = VideoVAEConfig.from_config(checkpoint.section("vae"))
-    audio = AudioVAEConfig.from_config(checkpoint.section("audio_vae"))
+    video = VideoVAEConfig.from_config(config["vae"])
+    audio = AudioVAEConfig.from_config(config["audio_vae"])
     return LatentLayout(
         video_channels=video.latent_channels,
         audio_channels=audio.z_channels,

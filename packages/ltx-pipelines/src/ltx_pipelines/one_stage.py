@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Unpack
 
-from ltx_core import RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import NoiseFn, RandomNoise
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import GuidedConfig
@@ -44,7 +43,7 @@ class OneStagePipeline:
         noise: NoiseFn | None = None,
         store: StageStore | None = None,
     ) -> GenerationResult:
-        """Make a clip.
+        """Make a clip in one stage.
 
         Args:
             on_step: called as each stage begins and advances; may raise `Cancelled`.

@@ -2,7 +2,7 @@
 
 from typing import Protocol, TypeVar
 
-from ltx_core.noisers import NoiseFn
+from ltx_core import NoiseFn
 
 from ltx_pipelines.events import OnStep, ignore
 from ltx_pipelines.models import ModelSource

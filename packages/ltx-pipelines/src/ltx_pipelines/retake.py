@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Unpack
 
 import mlx.core as mx
-from ltx_core import ConfigError, RandomNoise
+from ltx_core import ConfigError, NoiseFn, RandomNoise
 from ltx_core.conditioning import TemporalRegionMask
-from ltx_core.noisers import NoiseFn
 
 from ltx_pipelines.config import FRAME_STEP
 from ltx_pipelines.decoding import decode_sound, decoding_plan

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import mlx.core as mx
-from ltx_core import GuidedDenoiser, LatentState, StepEvent
+from ltx_core import GuidedDenoiser, LatentState, NoiseFn, StepEvent
 from ltx_core.denoisers import Denoiser
-from ltx_core.noisers import NoiseFn
 
 STREAMS = ("video", "audio")
 

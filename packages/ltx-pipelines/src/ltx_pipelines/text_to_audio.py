@@ -5,8 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
 
-from ltx_core import ConfigError, MultiModalGuiderParams, RandomNoise, VideoPixelShape
-from ltx_core.noisers import NoiseFn
+from ltx_core import ConfigError, MultiModalGuiderParams, NoiseFn, RandomNoise, VideoPixelShape
 
 from ltx_pipelines.config import Guidance, GuidanceChange, GuidedConfig, map_guidance
 from ltx_pipelines.decoding import decoding_plan

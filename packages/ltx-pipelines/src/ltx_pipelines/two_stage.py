@@ -4,18 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from ltx_core import RandomNoise
-from ltx_core.noisers import NoiseFn
+from ltx_core import NoiseFn, RandomNoise
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import GuidedConfig
+from ltx_pipelines.decoding import decoding_plan
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
+from ltx_pipelines.guided import MAX_PASSES, encode_guided, guided_plan, guided_stage, refining_lora
 from ltx_pipelines.loras import LoraPathStrength
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.saved import StageStore
-from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine
+from ltx_pipelines.stages import Latents, StagePlan, pixel_shape, refine, refinement_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,12 @@ class TwoStageConfig(GuidedConfig):
 
     height: int = 1024
     width: int = 1536
+
+
+def two_stage_plan(config: GuidedConfig, models: ModelSource, passes: int = MAX_PASSES) -> list[StagePlan]:
+    """All of a run with `guided_stage` and `refine`."""
+    first = guided_plan(config, models, "stage 1", 2, passes)
+    return [*first, *refinement_plan(config, models), *decoding_plan(config)]
 
 
 class TwoStagePipeline:
@@ -57,8 +63,8 @@ class TwoStagePipeline:
         noise: NoiseFn | None = None,
         store: StageStore | None = None,
     ) -> GenerationResult:
-        """Make a clip. Arguments as `OneStagePipeline`; `noise` is called for both streams of stage 1, then
-        for both of stage 2."""
+        """Make a clip, guided at half its size. Arguments as `OneStagePipeline`; `noise` is called for both
+        streams of stage 1, then for both of stage 2."""
         models = self.models
         draw = noise or RandomNoise(config.seed)
         half, full = pixel_shape(config, 2), pixel_shape(config)

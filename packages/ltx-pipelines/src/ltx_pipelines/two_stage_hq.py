@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import Unpack
 
 import mlx.core as mx
-from ltx_core import LTX2Scheduler, RandomNoise, Res2sDiffusionStep, StepEvent, standardized
+from ltx_core import LTX2Scheduler, NoiseFn, RandomNoise, Res2sDiffusionStep, StepEvent, standardized
 from ltx_core import res2s_audio_video_denoising_loop as res2s_loop
 from ltx_core.denoisers import Denoiser
-from ltx_core.noisers import NoiseFn
 from ltx_core.types import LatentState
 
 from ltx_pipelines.conditioning import encode_images, prepare_images
 from ltx_pipelines.config import Guidance
 from ltx_pipelines.defaults import PipelineDefaults, high_quality
 from ltx_pipelines.events import OnStep, ignore
-from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora, two_stage_plan
+from ltx_pipelines.guided import encode_guided, guided_stage, refining_lora
 from ltx_pipelines.loras import LoraPathStrength, require_distilled_lora
 from ltx_pipelines.models import CheckpointModels, ModelOptions, ModelSource
 from ltx_pipelines.result import GenerationResult, Recipe, finish
 from ltx_pipelines.saved import StageStore
 from ltx_pipelines.stages import Latents, Loop, StagePlan, pixel_shape, refine, tokens_of
-from ltx_pipelines.two_stage import TwoStageConfig
+from ltx_pipelines.two_stage import TwoStageConfig, two_stage_plan
 
 # The noise inside the method does not come from the seed of the clip: the official pipeline draws it from
 # these two in every stage (the first is its -1).
@@ -108,7 +107,7 @@ class TwoStageHQPipeline:
         noise: NoiseFn | None = None,
         store: StageStore | None = None,
     ) -> GenerationResult:
-        """Make a clip.
+        """Make a clip by res_2s in both stages.
 
         Args:
             on_step: called as each stage begins and advances; may raise `Cancelled`.

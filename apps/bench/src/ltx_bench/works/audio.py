@@ -1,6 +1,8 @@
 """From an audio latent to a waveform."""
 
-from ltx_bench.clips import layout_of, noise
+from ltx_pipelines.layout import layout_of
+
+from ltx_bench.clips import noise
 from ltx_bench.configs import Config
 from ltx_bench.flops_convolutions import audio_decoder_flops, vocoder_flops
 from ltx_bench.items import Item

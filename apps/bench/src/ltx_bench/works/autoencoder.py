@@ -5,8 +5,9 @@ from typing import Any
 import mlx.core as mx
 from ltx_models.upsampler import upsample_video
 from ltx_models.video_vae import TileSizeConfig, to_uint8
+from ltx_pipelines.layout import layout_of
 
-from ltx_bench.clips import layout_of, noise
+from ltx_bench.clips import noise
 from ltx_bench.flops_convolutions import upsampler_flops, video_decoder_flops, video_encoder_flops
 from ltx_bench.items import Item
 from ltx_bench.networks import build, nbytes

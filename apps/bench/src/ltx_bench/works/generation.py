@@ -18,12 +18,13 @@ from ltx_pipelines.defaults import defaults_for
 from ltx_pipelines.distilled import DistilledConfig
 from ltx_pipelines.events import StageEvent
 from ltx_pipelines.few_steps import first_stage
+from ltx_pipelines.layout import layout_of
 from ltx_pipelines.media import write_mp4
 from ltx_pipelines.models import ModelSource
 from ltx_pipelines.prompt import TextEncoder, encode_prompts
 from ltx_pipelines.stages import pixel_shape, refine
 
-from ltx_bench.clips import FRAME_RATE, Clip, layout_of, token_counts
+from ltx_bench.clips import FRAME_RATE, Clip, token_counts
 from ltx_bench.flops import Tokens, connectors_flops, gemma_flops, transformer_flops
 from ltx_bench.flops_convolutions import (
     audio_decoder_flops,

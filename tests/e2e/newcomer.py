@@ -109,6 +109,11 @@ def write_files(folder: Path, hub: Path) -> None:
     for name, recorded in PLAIN.items():
         (folder / name).symlink_to(GENERATION / recorded)
     write_lora(folder / "style.safetensors", GENERATION / "checkpoint.safetensors", VIDEO)
+    write_media(folder)
+
+
+def write_media(folder: Path) -> None:
+    """Small clips, pictures and a sound under the names of the pages."""
     rng = np.random.default_rng(0)
     frames, sound = rng.integers(0, 256, (25, 64, 64, 3), np.uint8), rng.normal(0, 0.2, (2, 16000))
     for name in ("source", "reference"):

@@ -5,14 +5,12 @@ import shlex
 from pathlib import Path
 
 import ltx_core  # noqa: F401  (BLAS before mlx)
-import numpy as np
 import pytest
 from ltx_cli.main import main
-from ltx_pipelines.media import write_mp4, write_wav
 from ltx_pocket import model as pocket
-from PIL import Image
 
 from tests.e2e.inspect_media import read_clip
+from tests.e2e.newcomer import write_media
 from tests.e2e.test_loras import VIDEO, write_lora
 from tests.untrained_pocket import write_untrained
 
@@ -33,13 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model, and every file that the page names."""
     folder = tmp_path_factory.mktemp("docs")
     model = write_untrained(folder)
-    rng = np.random.default_rng(0)
-    frames, sound = rng.integers(0, 256, (25, 64, 64, 3), np.uint8), rng.normal(0, 0.2, (2, 16000))
-    for name in ("source", "reference"):
-        write_mp4(folder / f"{name}.mp4", frames, 16.0, sound, 16000)
-    for name in ("first", "last"):
-        Image.fromarray(frames[0]).save(folder / f"{name}.png")
-    write_wav(folder / "drums.wav", sound, 16000)
+    write_media(folder)
     write_lora(model / pocket.IC_LORA, model / pocket.CHECKPOINT, VIDEO)
     return folder
 

@@ -157,7 +157,12 @@ class GuidedDenoiser:
         if all(skip or state is None for skip, state in zip(skipped, states, strict=True)):
             return self.last
         passes = guidance_passes(*contexts, *guiders)
-        results = self._predict_together(passes, states, sigma, skipped)
+        if self.group is None:
+            results = self._predict(passes, states, sigma, skipped)
+        else:
+            own = self._predict(own_items(passes, self.group), states, sigma, skipped)
+            gathered = iter(gather_items([part for part in own if part], len(passes), self.group))
+            results = tuple(None if part is None else next(gathered) for part in own)
         guided = (
             last if skip else None if result is None else guider.calculate(*_by_name(passes, result))
             for last, skip, result, guider in zip(self.last, skipped, results, guiders, strict=True)
@@ -174,20 +179,6 @@ class GuidedDenoiser:
         if video is not self._positions[0] or audio is not self._positions[1]:
             self._constants.clear()
             self._positions = (video, audio)
-
-    def _predict_together(
-        self,
-        passes: Sequence[GuidancePass],
-        states: tuple[LatentState | None, LatentState | None],
-        sigma: float,
-        skipped: tuple[bool, ...],
-    ) -> tuple[list[mx.array] | None, ...]:
-        """The predictions of every pass, for each stream, whoever computes them."""
-        if self.group is None:
-            return self._predict(passes, states, sigma, skipped)
-        own = self._predict(own_items(passes, self.group), states, sigma, skipped)
-        gathered = iter(gather_items([part for part in own if part], len(passes), self.group))
-        return tuple(None if part is None else next(gathered) for part in own)
 
     def _predict(
         self,
